@@ -69,7 +69,7 @@ struct hv_event {
 };
 
 /*
- * What a domain tells its owner. Both callbacks run on a vCPU's thread, must not block for long
+ * What a domain tells its owner. The callbacks run on a vCPU's thread, must not block for long
  * and must not call hv_pause() or hv_destroy(); record, wake another thread and return.
  * After on_event the domain is stopped: all its vCPUs are out and stay out.
  */
@@ -77,6 +77,7 @@ struct hv_callbacks {
 	void *opaque;
 	void (*on_event)(void *opaque, const struct hv_event *event);
 	void (*on_console)(void *opaque, const void *data, size_t size);
+	void (*on_report)(void *opaque); /* hv_report() has a new line; may be NULL, as the others */
 };
 
 struct hv_config {
