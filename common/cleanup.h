@@ -46,17 +46,17 @@ static inline void xm_cleanup_unlock(pthread_mutex_t **lock)
 #define XM_PASTE_(a, b) a##b
 #define XM_PASTE(a, b)	XM_PASTE_(a, b)
 
-#define XM_LOCK_GUARD(mutex)                                                                      \
-	__attribute__((cleanup(xm_cleanup_unlock))) pthread_mutex_t *XM_PASTE(guard_, __LINE__) = \
-		(mutex);                                                                          \
+#define XM_LOCK_GUARD(mutex)                                                                       \
+	__attribute__((cleanup(xm_cleanup_unlock))) pthread_mutex_t *XM_PASTE(guard_, __LINE__) =  \
+		(mutex);                                                                           \
 	pthread_mutex_lock(XM_PASTE(guard_, __LINE__))
 
 /* Takes the value out of an owning variable, leaving it empty: `return xm_steal(&buffer)`. */
-#define xm_steal(pointer)                                                                         \
-	({                                                                                        \
-		__typeof__(*(pointer)) stolen_ = *(pointer);                                      \
-		*(pointer) = NULL;                                                                \
-		stolen_;                                                                          \
+#define xm_steal(pointer)                                                                          \
+	({                                                                                         \
+		__typeof__(*(pointer)) stolen_ = *(pointer);                                       \
+		*(pointer) = NULL;                                                                 \
+		stolen_;                                                                           \
 	})
 
 static inline int xm_steal_fd(int *fd)

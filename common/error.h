@@ -46,9 +46,9 @@ struct xm_error {
 	char text[XM_ERROR_TEXT_MAX]; /* one or more sentences, NUL-terminated */
 };
 
-#define XM_ERROR_INIT                                                                             \
-	{                                                                                         \
-		.kind = XM_KIND_NONE                                                              \
+#define XM_ERROR_INIT                                                                              \
+	{                                                                                          \
+		.kind = XM_KIND_NONE                                                               \
 	}
 
 /*

@@ -86,10 +86,11 @@ int xm_fault_arm(const char *spec, struct xm_error *err)
 	strcpy(copy, spec);
 	for (char *one = strtok_r(copy, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
 		if (faults_count == FAULTS_MAX || parse_one(one, &faults[faults_count]))
-			return xm_fail(err, XM_KIND_USAGE, -EINVAL,
-				       "XMIGRATE_FAULT='%s' cannot be read; write "
-				       "POINT:error|die|skip|stop|delay=MS[:NTH], separated by commas",
-				       spec);
+			return xm_fail(
+				err, XM_KIND_USAGE, -EINVAL,
+				"XMIGRATE_FAULT='%s' cannot be read; write "
+				"POINT:error|die|skip|stop|delay=MS[:NTH], separated by commas",
+				spec);
 		faults_count++;
 	}
 	xm_fault_armed = faults_count > 0;

@@ -88,7 +88,8 @@ int xm_file_replace(const char *path, const void *data, size_t size, mode_t mode
 	if (durable)
 		rc = sync_folder_of(path);
 	if (rc)
-		return xm_fail_errno(err, XM_KIND_STORAGE, rc, "cannot sync the folder of %s", path);
+		return xm_fail_errno(err, XM_KIND_STORAGE, rc, "cannot sync the folder of %s",
+				     path);
 	return 0;
 }
 
