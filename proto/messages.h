@@ -176,11 +176,11 @@ struct pf_outcome {
 	char text[PF_TEXT_MAX];
 };
 
-#define PF_DECLARE(message)                                                                       \
-	int pf_##message##_encode(const struct pf_##message *message, struct pf_buffer *body,     \
-				  struct xm_error *err);                                          \
-	int pf_##message##_decode(const void *body, size_t size,                                  \
-				  struct pf_##message *ret_##message, struct xm_error *err)
+#define PF_DECLARE(name)                                                                          \
+	int pf_##name##_encode(const struct pf_##name *message, struct pf_buffer *body,           \
+			       struct xm_error *err);                                             \
+	int pf_##name##_decode(const void *body, size_t size, struct pf_##name *ret_message,      \
+			       struct xm_error *err)
 
 PF_DECLARE(hello);
 PF_DECLARE(static);
