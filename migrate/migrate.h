@@ -30,6 +30,7 @@
 #include "proto/messages.h"
 
 struct hv_domain;
+struct hv_state;
 struct tp_session;
 struct mig_source;
 struct mig_target;
