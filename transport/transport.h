@@ -114,6 +114,7 @@ int tp_receive_payload(struct tp_session *session, unsigned channel, const struc
  * Limits the page channels together to so many bytes per second (0: no limit), from now on.
  * Control frames are never held up by it.
  */
+#define TP_BANDWIDTH_MIN (64u << 10)
 void tp_set_bandwidth(struct tp_session *session, uint64_t bytes_per_s);
 
 /*
