@@ -93,6 +93,17 @@ void *memory_take(struct memory *memory, uint64_t bytes)
 	return taken;
 }
 
+void memory_reverse(struct memory *memory)
+{
+	for (unsigned i = 0, j = memory->count; i + 1 < j; i++) {
+		j--;
+		struct memory_run run = memory->runs[i];
+
+		memory->runs[i] = memory->runs[j];
+		memory->runs[j] = run;
+	}
+}
+
 uint64_t memory_pages(const struct memory *memory)
 {
 	uint64_t pages = 0;

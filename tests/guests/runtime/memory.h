@@ -17,21 +17,26 @@ size_t strlen(const char *text);
 bool text_equal(const char *left, const char *right);
 
 /*
- * The memory that is the payload's own, as runs of whole pages in order of address. memory_take() takes zeroed
+ * The memory that is the payload's own, as runs of whole pages, in order of address at first. memory_take() takes zeroed
  * bytes from its front for good; what is left then is numbered as pages 0 .. memory_pages() - 1.
  */
+struct memory_run {
+	uint64_t gfn;
+	uint64_t pages;
+};
+
 struct memory {
 	unsigned count;
-	struct {
-		uint64_t gfn;
-		uint64_t pages;
-	} runs[CONTRACT_REGIONS_MAX];
+	struct memory_run runs[CONTRACT_REGIONS_MAX];
 };
 
 void memory_init(struct memory *memory, const struct start_info *start);
 
 /* Whole pages, contiguous, below 4 GiB. NULL when the first run has not that many. */
 void *memory_take(struct memory *memory, uint64_t bytes);
+
+/* Puts the last run first: page 0 is then above 4 GiB in a guest that has memory there. */
+void memory_reverse(struct memory *memory);
 
 uint64_t memory_pages(const struct memory *memory);
 

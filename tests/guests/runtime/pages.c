@@ -45,6 +45,7 @@ void pages_init(struct pages *pages, const struct memory *memory, uint64_t worki
 	if (pages->working == 0)
 		payload_refuse("memory", "", "there is no room for a working set");
 	pages->steps = memory_take(&pages->memory, pages->working * 8);
+	memory_reverse(&pages->memory);
 	pages->populated = clamp(pages, "populate", populate_mib, memory_pages(&pages->memory));
 	if (pages->populated < pages->working)
 		pages->populated = pages->working;

@@ -3,7 +3,8 @@
  * The pages that a payload stamps and checks: page 0 .. working - 1 are the working set, which is written again
  * and again; the rest, up to `populated`, are stamped once at the start, as step 0. For each page of
  * the working set a table holds the step of its last write, so a stale page and a stale table
- * entry both show as a difference.
+ * entry both show as a difference. Pages are counted from the last region's first page on, then the next
+ * lower region's: so in a guest with memory above 4 GiB the working set is there, the table and the payload's state below.
  */
 #ifndef XM_TESTS_GUESTS_PAGES_H
 #define XM_TESTS_GUESTS_PAGES_H

@@ -67,7 +67,7 @@ static void add_rate(struct session *session, struct text *answer)
 	uint64_t bytes = (steps - session->answered_steps) * PATTERN_PAGE_SIZE;
 
 	text_number(answer, "steps", steps);
-	text_number(answer, "rate_mbs", ns ? bytes * 1000 / ns : 0);
+	text_number(answer, "rate_mbs", ns ? (bytes * 1000 + ns / 2) / ns : 0);
 	session->answered_at = now;
 	session->answered_steps = steps;
 }
