@@ -21,12 +21,16 @@
  * Threads: functions may be called from any thread except a vCPU's own; where two calls
  * must not overlap, that is said at the function. Nothing here waits by polling.
  *
+ * Signals: a vCPU's thread is kicked out of the guest by the real-time signal HV_KICK_SIGNAL, whose
+ * handler hv_create() installs. A program that links this library leaves that signal alone.
+ *
  * Words: gpa is a guest physical address, gfn the number of a 4 KiB page of it. A "page"
  * is always 4096 bytes (HV_PAGE_SIZE), whatever backs it.
  */
 #ifndef XM_HYPERVISOR_HYPERVISOR_H
 #define XM_HYPERVISOR_HYPERVISOR_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,17 +39,19 @@ struct xm_error;
 struct hv_domain;
 struct hv_log;
 
+#define HV_KICK_SIGNAL (SIGRTMIN + 1)
+
 #define HV_PAGE_SHIFT 12
 #define HV_PAGE_SIZE  (1u << HV_PAGE_SHIFT)
 
-#define HV_VCPUS_MAX	     64
-#define HV_REGIONS_MAX	     8
-#define HV_MEMORY_BYTES_MIN  (16ull << 20)
-#define HV_MEMORY_BYTES_MAX  (4ull << 40)
-#define HV_SECTIONS_MAX	     1024
-#define HV_STATE_BYTES_MAX   (16u << 20)
-#define HV_REPORT_MAX	     4096 /* longest report line a payload may publish */
-#define HV_PAYLOAD_ARGS_MAX  2048 /* longest argument string a payload may be given */
+#define HV_VCPUS_MAX	    64
+#define HV_REGIONS_MAX	    8
+#define HV_MEMORY_BYTES_MIN (16ull << 20)
+#define HV_MEMORY_BYTES_MAX (4ull << 40)
+#define HV_SECTIONS_MAX	    1024
+#define HV_STATE_BYTES_MAX  (16u << 20)
+#define HV_REPORT_MAX	    4096 /* longest report line a payload may publish */
+#define HV_PAYLOAD_ARGS_MAX 2048 /* longest argument string a payload may be given */
 
 /* ------------------------------------------------------------------ creating a domain */
 
@@ -58,7 +64,7 @@ enum hv_log_kind {
 
 enum hv_event_kind {
 	HV_EVENT_SHUTDOWN, /* the guest ended itself; `code` is what it said */
-	HV_EVENT_CRASH,	   /* triple fault, KVM internal error, ...; `text` has reason and registers */
+	HV_EVENT_CRASH, /* triple fault, KVM internal error, ...; `text` has reason and registers */
 };
 
 struct hv_event {
@@ -200,9 +206,9 @@ uint64_t hv_log_vcpu_pages(struct hv_domain *domain, unsigned vcpu);
 
 /* Times of the last hv_pause(), in nanoseconds. */
 struct hv_pause_times {
-	uint64_t kick_ns;     /* until every vCPU was out of the guest */
-	uint64_t quiesce_ns;  /* completing pending I/O exits and draining devices */
-	uint64_t stopped_at;  /* xm_now_ns() just before the first vCPU was kicked */
+	uint64_t kick_ns;    /* until every vCPU was out of the guest */
+	uint64_t quiesce_ns; /* completing pending I/O exits and draining devices */
+	uint64_t stopped_at; /* xm_now_ns() just before the first vCPU was kicked */
 };
 
 /*
@@ -243,7 +249,7 @@ struct hv_section {
 	uint32_t instance;
 	uint32_t version;
 	uint32_t size;
-	uint8_t *data; /* points into hv_state.buffer; NULL when size is 0 */
+	uint8_t *data; /* owned by the hv_state; NULL when size is 0 */
 };
 
 /* Owned by the caller: hv_state_init() before first use, hv_state_finish() at the end. */
@@ -251,6 +257,7 @@ struct hv_state {
 	struct hv_section *sections;
 	uint32_t count;
 	uint32_t capacity;
+	uint64_t bytes; /* of data in all sections */
 };
 
 void hv_state_init(struct hv_state *state);
