@@ -128,9 +128,12 @@ int tp_open_channels(struct tp_session *session, unsigned count, struct xm_error
 	if (atomic_load(&session->channels_open) > 0)
 		return xm_fail(err, XM_KIND_INTERNAL, -EALREADY,
 			       "The channels of %s were opened already", session->description);
-	rc = session->ops->open_channels(session, count, err);
+	rc = tp_channel_check(session, TP_CONTROL, err);
 	if (rc)
 		return rc;
+	rc = session->ops->open_channels(session, count, err);
+	if (rc)
+		return tp_explain(session, rc, err);
 	atomic_store(&session->channels_open, count);
 	return 0;
 }

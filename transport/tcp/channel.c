@@ -18,6 +18,8 @@ static int wait_moving(struct tp_session *session, int fd, short events, uint64_
 
 		if (rc == 0)
 			return 0;
+		if (rc == -EPIPE)
+			return tp_session_closed(session, true, err);
 		if (rc != -ETIMEDOUT)
 			return xm_fail_errno(err, XM_KIND_NETWORK, rc, "Waiting for %s failed",
 					     session->description);

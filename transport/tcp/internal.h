@@ -43,7 +43,10 @@ int tp_socket_start(int fd, const struct sockaddr *address, socklen_t size);
 /* Waits for a started connect: 0, -ETIMEDOUT, or what the network said. */
 int tp_socket_connected(int fd, uint64_t until_ns);
 
-/* Waits for POLLIN or POLLOUT: 0, -ETIMEDOUT or another -errno. An error of the socket counts as ready. */
+/*
+ * Waits for POLLIN or POLLOUT: 0, -ETIMEDOUT or another -errno. An error of the socket counts as ready. No channel is ever
+ * closed by halves, so who waits for room while the peer closes gets -EPIPE.
+ */
 int tp_socket_wait(int fd, short events, uint64_t until_ns);
 
 /* All of it or fail, within the time. Returns 0 or -errno; -ECONNRESET for a peer that closed. */

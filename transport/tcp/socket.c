@@ -80,15 +80,17 @@ int tp_socket_start(int fd, const struct sockaddr *address, socklen_t size)
 
 int tp_socket_wait(int fd, short events, uint64_t until_ns)
 {
-	struct pollfd poll_fd = {.fd = fd, .events = events};
+	struct pollfd poll_fd = {.fd = fd, .events = events | POLLRDHUP};
 
 	for (;;) {
 		uint64_t now_ns = xm_now_ns();
 		struct timespec left = xm_timespec(until_ns > now_ns ? until_ns - now_ns : 0);
 		int rc = ppoll(&poll_fd, 1, &left, NULL);
 
-		if (rc > 0)
+		if (rc > 0 && (poll_fd.revents & (events | POLLERR | POLLHUP)))
 			return 0;
+		if (rc > 0)
+			return -EPIPE; /* no room, and the peer has closed: there will never be */
 		if (rc == 0)
 			return -ETIMEDOUT;
 		if (errno != EINTR)

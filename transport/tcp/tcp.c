@@ -158,9 +158,6 @@ static int finish_channel(struct tp_tcp_session *tcp, unsigned channel, uint64_t
 	}
 	if (rc == 0)
 		return 0;
-	if (atomic_load(&tcp->base.shut))
-		return xm_fail(err, XM_KIND_CANCELLED, -ECANCELED,
-			       "The session with %s was ended here", tcp->base.description);
 	return tp_socket_explain_connect(rc, tcp->base.description, tcp->connect_timeout_ms, err);
 }
 
@@ -299,8 +296,7 @@ static int await_channels(struct tp_tcp_session *tcp, unsigned count, struct xm_
 	XM_LOCK_GUARD(&tcp->lock);
 	while (count_attached(tcp, count) < count) {
 		if (atomic_load(&session->shut))
-			return xm_fail(err, XM_KIND_CANCELLED, -ECANCELED,
-				       "The session with %s was ended here", session->description);
+			return -ECANCELED; /* tp_open_channels() has the sentence */
 		if (pthread_cond_clockwait(&tcp->attached, &tcp->lock, CLOCK_MONOTONIC, &until) ==
 		    ETIMEDOUT)
 			return xm_fail(err, XM_KIND_NETWORK, -ETIMEDOUT,
