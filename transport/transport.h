@@ -10,11 +10,15 @@
  *
  * The order of a session's life, at either end:
  *
- *	(tcp_connect, tcp_accept, memory_pair, file_create, file_open)   a session with channel 0
+ *	tp_tcp_connect, tp_tcp_accept (tcp/tcp.h), tp_memory_pair (memory/memory.h),
+ *	tp_file_create, tp_file_open (file/file.h)              a session with channel 0
  *	tp_open_channels(n)                                     channels 1..n
  *	tp_send / tp_receive ...                                any number, any thread per channel
  *	tp_shutdown                                             optional: wakes everybody with an error
  *	tp_destroy
+ *
+ * The stream header goes ahead of the first control frame of the end that connected or creates the file, and is
+ * checked by the other end's first tp_receive() on channel 0; neither end sees it.
  *
  * Threads: for each channel one thread sends and one receives at a time; different channels are
  * independent. tp_shutdown() and the tp_set_ functions may be called by anybody at any time.
@@ -111,21 +115,23 @@ int tp_receive_payload(struct tp_session *session, unsigned channel, const struc
 /* ------------------------------------------------------------------- settings */
 
 /*
- * Limits the page channels together to so many bytes per second (0: no limit), from now on.
- * Control frames are never held up by it.
+ * Limits the page channels together to so many bytes per second (0: no limit), from now on, for those
+ * who wait for their turn as well. Control frames are never held up by it. A limit below TP_BANDWIDTH_MIN is
+ * raised to that: one batch would take so long that the peer would give us up.
  */
 #define TP_BANDWIDTH_MIN (64u << 10)
 void tp_set_bandwidth(struct tp_session *session, uint64_t bytes_per_s);
 
 /*
- * A send or receive fails with -ETIMEDOUT once no byte has moved on any channel of the session, in
- * either direction, for so long. Default TP_TIMEOUT_MS.
+ * A send or receive fails with -ETIMEDOUT once it has waited for so long while no byte moved on any channel of
+ * the session, in either direction. Default TP_TIMEOUT_MS; a shorter time counts from the next wait
+ * on. Not for a file, which does not keep anybody waiting but its own reader.
  */
 #define TP_TIMEOUT_MS 30000u
 void tp_set_timeout(struct tp_session *session, uint32_t timeout_ms);
 
 struct tp_stats {
-	uint64_t bytes_sent; /* frames' headers, bodies and payloads, all channels */
+	uint64_t bytes_sent; /* of the stream, all channels, as they move */
 	uint64_t bytes_received;
 };
 

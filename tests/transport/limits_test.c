@@ -300,6 +300,24 @@ static void test_last_words_arrive(void **state)
 	part(&ends);
 }
 
+/* Nor is a refusal lost because its sender never read what we still had to say. */
+static void test_last_words_arrive_unread(void **state)
+{
+	struct joined ends = join(kind_of(state), 0);
+	struct xm_error err = XM_ERROR_INIT;
+	char heard[64];
+
+	for (int i = 0; i < 20; i++)
+		assert_ok(send_note(ends.a, TP_CONTROL, "never read", &err), &err);
+	assert_ok(send_note(ends.b, TP_CONTROL, "refused", &err), &err);
+	tp_destroy(ends.b);
+	ends.b = NULL;
+	assert_ok(receive_note(ends.a, TP_CONTROL, heard, &err), &err);
+	assert_string_equal(heard, "refused");
+	assert_int_equal(receive_note(ends.a, TP_CONTROL, heard, &err), -ECONNRESET);
+	part(&ends);
+}
+
 static void test_silence_is_noticed(void **state)
 {
 	struct joined ends = join(kind_of(state), 1);
@@ -349,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_shutdown_wakes_opening),
 		cmocka_unit_test(test_peer_dies_in_a_frame),
 		cmocka_unit_test(test_last_words_arrive),
+		cmocka_unit_test(test_last_words_arrive_unread),
 		cmocka_unit_test(test_silence_is_noticed),
 		cmocka_unit_test(test_other_channels_count),
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes a stream to a file: frames in the order of sending, small ones gathered. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -17,6 +18,9 @@
 #define GATHER_SIZE (1u << 20)
 #define DIRECT_MIN  (64u << 10)
 
+/* The disk starts on what was written every so often, so that tp_finish() finds little left to wait for. */
+#define WRITEBACK_STEP (8u << 20)
+
 struct writer {
 	struct tp_session base;
 	int fd; /* borrowed, constant */
@@ -25,6 +29,8 @@ struct writer {
 	/* Guarded by `lock`. */
 	uint8_t *gathered; /* GATHER_SIZE bytes */
 	size_t gathered_size;
+	off_t written;		/* where in the file we are; -1 where there is no such thing */
+	off_t writeback_from;	/* up to where the disk was told to start */
 	struct xm_error failed; /* the first failure, which the file never recovers from */
 };
 
@@ -45,7 +51,19 @@ static int explain_write(struct writer *writer, int code, struct xm_error *err)
 	return xm_fail_errno(err, XM_KIND_STORAGE, code, "Writing %s failed", name);
 }
 
-/* With the lock held, as are all below. */
+/* With the lock held, as are all below. Only a hint: what goes wrong on the disk, fsync() tells. */
+static void start_writeback(struct writer *writer, size_t size)
+{
+	if (writer->written < 0)
+		return;
+	writer->written += (off_t)size;
+	if (writer->written - writer->writeback_from < WRITEBACK_STEP)
+		return;
+	sync_file_range(writer->fd, writer->writeback_from,
+			writer->written - writer->writeback_from, SYNC_FILE_RANGE_WRITE);
+	writer->writeback_from = writer->written;
+}
+
 static int write_parts(struct writer *writer, const struct iovec *parts, int count)
 {
 	struct tp_cursor cursor = tp_cursor_start(parts, count);
@@ -63,6 +81,7 @@ static int write_parts(struct writer *writer, const struct iovec *parts, int cou
 			return -EIO;
 		tp_cursor_advance(&cursor, (size_t)done);
 		tp_session_sent(&writer->base, (size_t)done);
+		start_writeback(writer, (size_t)done);
 	}
 	return 0;
 }
@@ -181,6 +200,7 @@ int tp_file_create(int fd, struct tp_session **ret_session, struct xm_error *err
 	tp_session_init(&writer->base, &writer_ops, true, description);
 	pthread_mutex_init(&writer->lock, NULL);
 	writer->fd = fd;
+	writer->written = writer->writeback_from = lseek(fd, 0, SEEK_CUR);
 	*ret_session = &xm_steal(&writer)->base;
 	return 0;
 }

@@ -14,6 +14,9 @@
  *	28  16  token
  *	44   4  low 32 bits of XXH3-64 of the bytes before
  *
+ * Every socket sends without delay and is kept alive; it is given up when its bytes stay unacknowledged for the session's
+ * timeout, or the host behind it does not answer for half a minute. Buffers are left to the kernel's autotuning.
+ *
  * The source:	tp_tcp_connect(), HELLO ... READY, tp_open_channels()
  * The target:	tp_tcp_listen(), accept(), tp_tcp_preamble_read(); channel 0 becomes a session by
  *		tp_tcp_accept(), other channels join it by tp_tcp_attach() as they arrive, while
