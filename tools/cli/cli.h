@@ -102,6 +102,9 @@ void cli_print_json(const json_t *value);
 /* Prints text that others wrote: what could steer a terminal is shown as \xNN. */
 void cli_print_clean(FILE *out, const char *text);
 
+/* A line of such text; the newline is added. */
+void cli_print_line(FILE *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* A path that means the same in the daemon's folder. The caller frees. */
 int cli_absolute_path(const char *path, char **ret_path, struct xm_error *err);
 

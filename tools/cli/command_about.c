@@ -15,14 +15,14 @@ static void print_daemon(const json_t *daemon)
 	char free_memory[UNITS_TEXT_MAX];
 	size_t index;
 
-	printf("xmigrated %s, API %llu, stream %s\n", cli_text(daemon, "version"),
-	       (unsigned long long)cli_count(daemon, "api"), cli_text(daemon, "stream"));
-	printf("host %s: %llu CPUs, %s of memory, %s of it free\n", cli_text(host, "name"),
-	       (unsigned long long)cli_count(host, "cpus"),
-	       units_show_size(memory, cli_count(host, "memory_bytes")),
-	       units_show_size(free_memory, cli_count(host, "memory_free_bytes")));
+	cli_print_line(stdout, "xmigrated %s, API %llu, stream %s", cli_text(daemon, "version"),
+		       (unsigned long long)cli_count(daemon, "api"), cli_text(daemon, "stream"));
+	cli_print_line(stdout, "host %s: %llu CPUs, %s of memory, %s of it free",
+		       cli_text(host, "name"), (unsigned long long)cli_count(host, "cpus"),
+		       units_show_size(memory, cli_count(host, "memory_bytes")),
+		       units_show_size(free_memory, cli_count(host, "memory_free_bytes")));
 	json_array_foreach(json_object_get(daemon, "listen"), index, address)
-		printf("takes migrations on %s\n", json_string_value(address));
+		cli_print_line(stdout, "takes migrations on %s", json_string_value(address));
 }
 
 /* A daemon that does not run is an answer here, not a failure. */

@@ -146,8 +146,9 @@ int command_create(struct cli *cli, const struct cli_arguments *args, struct xm_
 	if (cli->json)
 		cli_print_json(domain);
 	else if (!cli->quiet && !console)
-		printf("created '%s', id %llu, %s\n", cli_text(domain, "name"),
-		       (unsigned long long)cli_count(domain, "id"), cli_text(domain, "state"));
+		cli_print_line(stdout, "created '%s', id %llu, %s", cli_text(domain, "name"),
+			       (unsigned long long)cli_count(domain, "id"),
+			       cli_text(domain, "state"));
 	if (console)
 		rc = start_on_console(cli, domain, paused, err);
 	json_decref(domain);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* events: what happened on this host, and with --follow what happens. */
 #include <errno.h>
-#include <stdlib.h>
+#include <poll.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "tools/cli/cli.h"
+#include "tools/cli/http.h"
+#include "tools/cli/reconnect.h"
 
 #define LONG_POLL_MS 60000
 
@@ -16,10 +18,8 @@ static void print_event(struct cli *cli, const json_t *event)
 		cli_print_json(event);
 		return;
 	}
-	printf("%-24s  %-16s  %-10s  ", cli_text(event, "at"), cli_text(event, "domain"),
-	       cli_text(event, "what"));
-	cli_print_clean(stdout, cli_text(event, "text"));
-	putchar('\n');
+	cli_print_line(stdout, "%-24s  %-16s  %-10s  %s", cli_text(event, "at"),
+		       cli_text(event, "domain"), cli_text(event, "what"), cli_text(event, "text"));
 }
 
 static int fetch(struct cli *cli, uint64_t after, uint64_t wait_ms, json_t **ret_answer,
@@ -33,33 +33,59 @@ static int fetch(struct cli *cli, uint64_t after, uint64_t wait_ms, json_t **ret
 	return cli_call(cli, "GET", path, NULL, wait_ms, ret_answer, err);
 }
 
-int command_events(struct cli *cli, const struct cli_arguments *args, struct xm_error *err)
+/* Prints an answer's events; returns the number of the last. */
+static uint64_t print_events(struct cli *cli, const json_t *answer, uint64_t after)
 {
-	bool follow = cli_option(args, "follow");
-	uint64_t wait_ms = 0;
-	uint64_t after = 0;
 	const json_t *event;
-	json_t *answer = NULL;
 	size_t index;
 
-	do {
-		int rc = fetch(cli, after, wait_ms, &answer, err);
+	json_array_foreach(json_object_get(answer, "events"), index, event)
+	{
+		uint64_t sequence = cli_count(event, "sequence");
 
-		if (rc)
-			return rc;
-		json_array_foreach(json_object_get(answer, "events"), index, event)
-		{
-			uint64_t sequence = cli_count(event, "sequence");
+		print_event(cli, event);
+		if (sequence > after)
+			after = sequence;
+	}
+	return after;
+}
 
-			print_event(cli, event);
-			if (sequence > after)
-				after = sequence;
+/* Long polls without end. A daemon that restarts is waited for; it counts its events anew. */
+static int follow(struct cli *cli, uint64_t after, struct xm_error *err)
+{
+	struct reconnect reconnect = {0};
+
+	while (fflush(stdout) == 0) {
+		json_t *answer = NULL;
+		int rc = fetch(cli, after, LONG_POLL_MS, &answer, err);
+
+		if (!rc) {
+			reconnect_found(&reconnect);
+			after = print_events(cli, answer, after);
+			json_decref(answer);
+			continue;
 		}
-		json_decref(answer);
-		wait_ms = LONG_POLL_MS;
-		if (fflush(stdout) != 0)
-			return xm_fail_errno(err, XM_KIND_STORAGE, -errno,
-					     "cannot write the output");
-	} while (follow);
-	return 0;
+		if (!api_lost(rc))
+			return rc;
+		if (reconnect_is_news(&reconnect) && !cli->quiet)
+			fputs("the daemon went away; waiting for the next\n", stderr);
+		if (!reconnect_lost(&reconnect))
+			return rc;
+		after = 0;
+		poll(NULL, 0, (int)reconnect.rest_ms);
+	}
+	return xm_fail_errno(err, XM_KIND_STORAGE, -errno, "cannot write the output");
+}
+
+int command_events(struct cli *cli, const struct cli_arguments *args, struct xm_error *err)
+{
+	json_t *answer = NULL;
+	uint64_t after;
+	int rc = fetch(cli, 0, 0, &answer, err);
+
+	if (rc)
+		return rc;
+	after = print_events(cli, answer, 0);
+	json_decref(answer);
+	return cli_option(args, "follow") ? follow(cli, after, err) : 0;
 }

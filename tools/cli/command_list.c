@@ -14,18 +14,16 @@ static void print_header(void)
 
 static void print_row(const json_t *domain)
 {
-	printf("%-40s %5llu %5llu %5llu  %-10s %8.1f\n", cli_text(domain, "name"),
-	       (unsigned long long)cli_count(domain, "id"),
-	       (unsigned long long)(cli_count(domain, "memory_bytes") >> 20),
-	       (unsigned long long)cli_count(domain, "vcpus"), cli_text(domain, "state"),
-	       cli_number(domain, "cpu_ns") / (double)XM_NS_PER_S);
+	cli_print_line(stdout, "%-40s %5llu %5llu %5llu  %-10s %8.1f", cli_text(domain, "name"),
+		       (unsigned long long)cli_count(domain, "id"),
+		       (unsigned long long)(cli_count(domain, "memory_bytes") >> 20),
+		       (unsigned long long)cli_count(domain, "vcpus"), cli_text(domain, "state"),
+		       cli_number(domain, "cpu_ns") / (double)XM_NS_PER_S);
 }
 
 static void print_text(const char *label, const char *text)
 {
-	printf("%-11s: ", label);
-	cli_print_clean(stdout, text);
-	putchar('\n');
+	cli_print_line(stdout, "%-11s: %s", label, text);
 }
 
 static void print_vcpus(const json_t *vcpus)
@@ -54,12 +52,8 @@ static void print_config(const char *config)
 	printf("%-11s:\n", "config");
 	while (*config) {
 		size_t length = strcspn(config, "\n");
-		char line[512];
 
-		snprintf(line, sizeof(line), "%.*s", (int)(length < 500 ? length : 500), config);
-		fputs("    ", stdout);
-		cli_print_clean(stdout, line);
-		putchar('\n');
+		cli_print_line(stdout, "    %.*s", (int)length, config);
 		config += length + (config[length] == '\n');
 	}
 }
@@ -138,7 +132,7 @@ int command_list(struct cli *cli, const struct cli_arguments *args, struct xm_er
 		if (cli->json)
 			break;
 		if (names)
-			puts(cli_text(domain, "name"));
+			cli_print_line(stdout, "%s", cli_text(domain, "name"));
 		else if (!all)
 			print_row(domain);
 		else

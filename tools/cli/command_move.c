@@ -27,7 +27,7 @@ static int finish(struct cli *cli, const struct cli_arguments *args, json_t *ope
 	} else if (cli->json) {
 		cli_print_json(operation);
 	} else {
-		puts(cli_text(operation, "id"));
+		cli_print_line(stdout, "%s", cli_text(operation, "id"));
 	}
 	json_decref(end);
 	json_decref(operation);

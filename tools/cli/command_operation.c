@@ -52,11 +52,12 @@ static void print_row(const json_t *operation)
 	const json_t *error = json_object_get(operation, "error");
 	char sent[UNITS_TEXT_MAX];
 
-	printf("%-32s  %-8s  %-20s  %-13s  %5llu  %10s  %s\n", cli_text(operation, "id"),
-	       cli_text(operation, "kind"), cli_text(operation, "domain"),
-	       cli_text(operation, "state"), (unsigned long long)cli_count(progress, "round"),
-	       units_show_size(sent, cli_count(progress, "wire_bytes")),
-	       json_is_object(error) ? cli_text(error, "kind") : cli_text(operation, "peer"));
+	cli_print_line(
+		stdout, "%-32s  %-8s  %-20s  %-13s  %5llu  %10s  %s", cli_text(operation, "id"),
+		cli_text(operation, "kind"), cli_text(operation, "domain"),
+		cli_text(operation, "state"), (unsigned long long)cli_count(progress, "round"),
+		units_show_size(sent, cli_count(progress, "wire_bytes")),
+		json_is_object(error) ? cli_text(error, "kind") : cli_text(operation, "peer"));
 }
 
 static int list_operations(struct cli *cli, struct xm_error *err)

@@ -94,7 +94,7 @@ static const struct cli_option input_options[] = {
 
 static const struct cli_option report_options[] = {
 	{"after", 0, "N", "wait for a report numbered above N"},
-	{"timeout", 0, "S", "wait at most so long (10 seconds)"},
+	{"timeout", 0, "S", "wait at most so long (10 seconds, 60 at most)"},
 	{NULL, 0, NULL, NULL},
 };
 

@@ -14,21 +14,19 @@
 #include "tools/cli/cli.h"
 #include "tools/cli/http.h"
 #include "tools/cli/progress.h"
+#include "tools/cli/reconnect.h"
 
-#define LONG_POLL_MS	 10000
-#define PLAIN_POLL_MS	 1000 /* a plain line each second, even when nothing changes */
-#define REDRAW_MS_MIN	 50   /* an eye follows no more, and each answer costs the host something */
-#define RECONNECT_MS_MIN 50
-#define RECONNECT_MS_MAX 1000
+#define LONG_POLL_MS  10000
+#define PLAIN_POLL_MS 1000 /* a plain line each second, even when nothing changes */
+#define REDRAW_MS_MIN 50   /* an eye follows no more, and each answer costs the host something */
 
 struct follower {
 	struct cli *cli;
 	const char *id;
 	enum follow_interrupt on_interrupt;
 	struct progress progress;
-	uint64_t sequence;   /* of the last answer */
-	uint64_t lost_at_ns; /* 0: the daemon answers */
-	unsigned retry_ms;
+	uint64_t sequence; /* of the last answer */
+	struct reconnect reconnect;
 	bool cancelled; /* a cancel was asked for */
 };
 
@@ -87,21 +85,14 @@ static int rest(struct follower *follower, unsigned ms, struct xm_error *err)
 /* The daemon is not there: waits a little, or gives it up. */
 static int wait_for_daemon(struct follower *follower, struct xm_error *err)
 {
-	uint64_t now = xm_now_ns();
-
-	if (!follower->lost_at_ns) {
-		follower->lost_at_ns = now;
-		follower->retry_ms = RECONNECT_MS_MIN;
+	if (reconnect_is_news(&follower->reconnect))
 		progress_say(&follower->progress,
 			     "the daemon went away; the operation goes on without it, waiting");
-	}
-	if (now - follower->lost_at_ns > FOLLOW_LOST_MS * XM_NS_PER_MS)
+	if (!reconnect_lost(&follower->reconnect))
 		return xm_context(err, "operation %s may still run", follower->id);
-	/* Its end is known to the next daemon, whose count may begin anew. */
+	/* The next daemon's count may begin anew. */
 	follower->sequence = 0;
-	follower->retry_ms = follower->retry_ms * 2 > RECONNECT_MS_MAX ? RECONNECT_MS_MAX
-								       : follower->retry_ms * 2;
-	return rest(follower, follower->retry_ms, err);
+	return rest(follower, follower->reconnect.rest_ms, err);
 }
 
 /* One long poll. `*ret_operation` stays NULL when there was no answer and no failure. */
@@ -137,7 +128,7 @@ int follow_operation(struct cli *cli, const char *id, enum follow_interrupt on_i
 		rc = ask(&follower, &operation, err);
 		if (rc || !operation)
 			continue;
-		follower.lost_at_ns = 0;
+		reconnect_found(&follower.reconnect);
 		follower.sequence = cli_count(operation, "sequence");
 		progress_show(&follower.progress, operation);
 		if (json_is_true(json_object_get(operation, "finished")))

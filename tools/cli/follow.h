@@ -4,7 +4,7 @@
  * something changed.
  *
  * A daemon that goes away is waited for, because operations live in the domains' own
- * processes and the next daemon knows them; after FOLLOW_LOST_MS it is given up.
+ * processes and the next daemon knows them (reconnect.h).
  * SIGINT (Ctrl-C) acts as `on_interrupt` says; SIGTERM and SIGHUP leave the operation to
  * the daemon.
  */
@@ -12,8 +12,6 @@
 #define XM_TOOLS_CLI_FOLLOW_H
 
 #include <jansson.h>
-
-#define FOLLOW_LOST_MS 30000
 
 struct cli;
 struct xm_error;

@@ -65,7 +65,11 @@ static int columns(void)
 /* One line of the block, cut at the terminal's edge: a wrapped line could not be redrawn. */
 static void draw_line(struct progress *progress, const char *text)
 {
-	fprintf(stderr, "%.*s\033[K\n", columns() - 1, text);
+	char cut[COLUMNS_MAX];
+
+	snprintf(cut, sizeof(cut), "%.*s", columns() - 1, text);
+	cli_print_clean(stderr, cut);
+	fputs("\033[K\n", stderr);
 	progress->lines++;
 }
 
@@ -126,12 +130,12 @@ static void print_plain(struct progress *progress, const json_t *operation)
 	read_figures(operation, &figures);
 	if (!is_due(progress, operation, figures.round))
 		return;
-	fprintf(stderr,
-		"%s: %s, round %llu, sent %s, remaining %s, dirty rate %s, bandwidth %s, "
-		"predicted pause %s, ETA %s\n",
-		cli_text(operation, "domain"), cli_text(operation, "state"),
-		(unsigned long long)figures.round, figures.sent, figures.remaining,
-		figures.dirty_rate, figures.bandwidth, figures.pause, figures.eta);
+	cli_print_line(stderr,
+		       "%s: %s, round %llu, sent %s, remaining %s, dirty rate %s, bandwidth %s, "
+		       "predicted pause %s, ETA %s",
+		       cli_text(operation, "domain"), cli_text(operation, "state"),
+		       (unsigned long long)figures.round, figures.sent, figures.remaining,
+		       figures.dirty_rate, figures.bandwidth, figures.pause, figures.eta);
 }
 
 void progress_show(struct progress *progress, const json_t *operation)

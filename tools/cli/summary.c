@@ -35,20 +35,28 @@ static void print_pause_parts(const json_t *pause)
 		putchar('\n');
 }
 
+/* "moved 'web1' to host2:4411" */
 static void print_beginning(const json_t *operation)
 {
+	static const struct {
+		const char *kind;
+		const char *verb;
+		const char *preposition;
+	} beginnings[] = {
+		{"migrate", "moved", "to"},
+		{"save", "saved", "to"},
+		{"restore", "restored", "from"},
+		{"incoming", "received", "from"},
+	};
 	const char *kind = cli_text(operation, "kind");
-	const char *domain = cli_text(operation, "domain");
-	const char *peer = cli_text(operation, "peer");
+	size_t i = 0;
 
-	if (strcmp(kind, "migrate") == 0)
-		printf("moved '%s' to %s", domain, peer);
-	else if (strcmp(kind, "save") == 0)
-		printf("saved '%s' to %s", domain, peer);
-	else if (strcmp(kind, "restore") == 0)
-		printf("restored '%s' from %s", domain, peer);
-	else
-		printf("received '%s' from %s", domain, peer);
+	while (i < 3 && strcmp(beginnings[i].kind, kind) != 0)
+		i++;
+	printf("%s '", beginnings[i].verb);
+	cli_print_clean(stdout, cli_text(operation, "domain"));
+	printf("' %s ", beginnings[i].preposition);
+	cli_print_clean(stdout, cli_text(operation, "peer"));
 }
 
 static void print_summary(struct cli *cli, const json_t *operation)

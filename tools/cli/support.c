@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -108,6 +109,22 @@ void cli_print_clean(FILE *out, const char *text)
 			fputc(c, out);
 		}
 	}
+}
+
+void cli_print_line(FILE *out, const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list args;
+	int length;
+
+	va_start(args, fmt);
+	length = vasprintf(&text, fmt, args);
+	va_end(args);
+	if (length >= 0) {
+		cli_print_clean(out, text);
+		free(text);
+	}
+	fputc('\n', out);
 }
 
 int cli_absolute_path(const char *path, char **ret_path, struct xm_error *err)

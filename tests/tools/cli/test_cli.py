@@ -57,7 +57,8 @@ class Wrong(CliTest):
                 (("operations", "--follow"), "ID"),
                 (("resolve", "--keep", "--discard", "web1"), "exclude"),
                 (("shutdown", "--timeout", "x", "web1"), "'x'"),
-                (("shutdown", "--timeout", "999999999", "web1"), "week"),
+                (("shutdown", "--timeout", "999999999", "web1"), "604800 seconds"),
+                (("report", "--timeout", "2min", "web1"), "60 seconds"),
                 (("report", "--after", "-1", "web1"), "'-1'"),
                 (("info", ""), "empty"),
                 (("list", "--socket", "/" + "x" * 200), "too long")):
@@ -208,6 +209,16 @@ class Commands(CliTest):
         self.check(answers, ("report", "--after", "6", "--timeout", "2s", "web1"),
                    [("GET", "/v1/domains/web1/report?after=6&wait_ms=2000", None)], "gap_ms=1.2\\x07\n")
 
+    def test_no_report(self):
+        answers = {("GET", "/v1/domains/web1/report"): (200, {"sequence": 0, "line": ""})}
+        self.check(answers, ("report", "web1"), [("GET", "/v1/domains/web1/report?after=0&wait_ms=0", None)], "",
+                   status=5)
+
+    def test_shutdown_that_takes_longer_than_it_may(self):
+        refusal = (409, error("conflict", "'web1' still runs"))
+        self.check({("POST", "/v1/domains/web1/shutdown"): refusal}, ("shutdown", "--timeout", "2min", "web1"),
+                   [("POST", "/v1/domains/web1/shutdown", {"wait_ms": 60000})], "", status=5)
+
     def test_cancel_by_domain(self):
         self.check({("GET", "/v1/domains/web1"): (200, {**WEB1, "operation": ID}),
                     ("DELETE", "/v1/operations/" + ID): NO_CONTENT}, ("cancel", "web1"),
@@ -263,11 +274,18 @@ class Commands(CliTest):
         def event(sequence):
             return {"sequence": sequence, "at": "-", "domain": None, "what": "alarm", "text": str(sequence)}
 
-        answers = [(200, {"events": [event(1)], "next": 2}), (200, {"events": [event(2)], "next": 3}), "die"]
-        self.check({("GET", "/v1/events"): answers}, ("events", "-f"),
-                   [("GET", "/v1/events?after=0&wait_ms=0", None),
-                    ("GET", "/v1/events?after=1&wait_ms=60000", None),
-                    ("GET", "/v1/events?after=2&wait_ms=60000", None)], status=6)
+        def answer(*sequences):
+            return 200, {"events": [event(number) for number in sequences], "next": sequences[-1]}
+
+        end = (409, error("conflict", "enough"))
+        out = self.check({("GET", "/v1/events"): [answer(1, 2), answer(3), "die", answer(1), end]},
+                         ("--json", "events", "-f"),
+                         [("GET", "/v1/events?after=0&wait_ms=0", None),
+                          ("GET", "/v1/events?after=2&wait_ms=60000", None),
+                          ("GET", "/v1/events?after=3&wait_ms=60000", None),
+                          ("GET", "/v1/events?after=0&wait_ms=60000", None),
+                          ("GET", "/v1/events?after=1&wait_ms=60000", None)], status=5)
+        self.assertEqual([json.loads(line)["sequence"] for line in out.splitlines()], [1, 2, 3, 1])
 
     def test_version(self):
         out, _ = self.xmigrate("version")
@@ -447,12 +465,12 @@ class Moves(CliTest):
         self.assertNotIn("DELETE", [request.method for request in daemon.requests])
 
     def test_save(self):
-        end = {**moved(), "kind": "save", "peer": self.run_dir + "/web1.xm"}
+        end = {**moved(), "kind": "save", "peer": self.run_dir + "/web1.xm\x1b"}
         daemon = self.start_daemon({("POST", "/v1/domains/web1/save"): (202, operation(1)), OPERATION: (200, end)})
         for args, body in ((("web1", "web1.xm"), {"leave": "destroy"}), (("-c", "web1", "web1.xm"), {"leave": "running"}),
                            (("--zstd", "-p", "web1", "web1.xm"), {"leave": "paused", "zstd_level": 1})):
             out, _ = self.xmigrate("save", *args)
-            self.assertTrue(out.startswith(f"saved 'web1' to {self.run_dir}/web1.xm in 2.10 s"), out)
+            self.assertTrue(out.startswith(f"saved 'web1' to {self.run_dir}/web1.xm\\x1b in 2.10 s"), out)
             self.assertEqual(daemon.requests[0].body, {"path": os.path.realpath(self.run_dir) + "/web1.xm", **body})
             daemon.requests.clear()
 
