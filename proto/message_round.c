@@ -81,6 +81,7 @@ int pf_end_encode(const struct pf_end *end, struct pf_buffer *body, struct xm_er
 	Xmigrate__End wire = XMIGRATE__END__INIT;
 
 	wire.rounds = end->rounds;
+	wire.paused = end->paused;
 	wire.digest_low = (uint64_t)end->digest;
 	wire.digest_high = (uint64_t)(end->digest >> 64);
 	return pf_pack(PF_TYPE_END, &wire.base, body, err);
@@ -100,6 +101,7 @@ int pf_end_decode(const void *body, size_t size, struct pf_end *ret_end, struct 
 	*ret_end = (struct pf_end){
 		.rounds = wire->rounds,
 		.digest = digest_join(wire->digest_low, wire->digest_high),
+		.paused = wire->paused,
 	};
 	return 0;
 }

@@ -144,6 +144,7 @@ struct pf_sealed {
 struct pf_end {
 	uint32_t rounds;
 	pf_digest digest;
+	bool paused; /* the domain was paused before it left: it stays so */
 };
 
 struct pf_prepared {

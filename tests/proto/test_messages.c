@@ -324,7 +324,7 @@ static void rounds(void **state)
 			       .payload_bytes = UINT64_MAX - 1,
 			       .digest = digest,
 			       .channel_count = PF_CHANNELS_MAX};
-	struct pf_end end = {.rounds = 9, .digest = digest}, end_received;
+	struct pf_end end = {.rounds = 9, .digest = digest, .paused = true}, end_received;
 	struct pf_sealed sealed = {.round = UINT32_MAX}, sealed_received;
 	struct pf_buffer body = {0};
 	struct pf_seal received;
@@ -339,7 +339,7 @@ static void rounds(void **state)
 	assert_int_equal(received.channel_count, PF_CHANNELS_MAX);
 	assert_memory_equal(received.last_seq, seal.last_seq, sizeof(seal.last_seq));
 	ROUND_TRIP(end, &end, &end_received, &body);
-	assert_true(end_received.rounds == 9 && end_received.digest == digest);
+	assert_true(end_received.rounds == 9 && end_received.digest == digest && end_received.paused);
 	ROUND_TRIP(sealed, &sealed, &sealed_received, &body);
 	assert_int_equal(sealed_received.round, UINT32_MAX);
 	seal.channel_count = 0;
