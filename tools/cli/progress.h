@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How an operation looks while it runs: on a terminal one block that is redrawn in place,
- * otherwise a line at each change of state, at each round, and each second. It goes to stderr, so that
- * stdout holds the result alone.
+ * otherwise a line at each change of state, at each round, and each second. It goes to stderr, so
+ * that stdout holds the result alone.
  */
 #ifndef XM_TOOLS_CLI_PROGRESS_H
 #define XM_TOOLS_CLI_PROGRESS_H

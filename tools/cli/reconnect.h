@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long a command that waits goes on without its daemon. A daemon that restarts gives no sign that it
- * is back but its answer, so it is tried again, ever more slowly, for a bounded time.
+ * How long a command that waits goes on without its daemon. A daemon that restarts gives no sign
+ * that it is back but its answer, so it is tried again, ever more slowly, for a bounded time.
  */
 #ifndef XM_TOOLS_CLI_RECONNECT_H
 #define XM_TOOLS_CLI_RECONNECT_H
@@ -18,8 +18,8 @@ struct reconnect {
 void reconnect_found(struct reconnect *reconnect);
 
 /*
- * The daemon did not answer: true, and `rest_ms` says when to try again; false when it has been away for
- * too long.
+ * The daemon did not answer: true, and `rest_ms` says when to try again; false when it has been
+ * away for too long.
  */
 bool reconnect_lost(struct reconnect *reconnect);
 
