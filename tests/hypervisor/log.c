@@ -244,6 +244,7 @@ static void check_precopy(enum hv_log_kind kind, uint32_t ring_entries, bool las
 	struct fixture f;
 	struct copier halves[2];
 	pthread_t threads[2];
+	uint64_t steps;
 	bool same;
 
 	assert_non_null(copy);
@@ -259,7 +260,11 @@ static void check_precopy(enum hv_log_kind kind, uint32_t ring_entries, bool las
 		assert_int_equal(pthread_create(&threads[i], NULL, copy_rounds, &halves[i]), 0);
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
+	steps = fixture_read(&f, GUEST_COUNTERS_GPA);
+	while (fixture_read(&f, GUEST_COUNTERS_GPA) < steps + 10) /* something to lose */
+		sched_yield();
 	fixture_pause(&f);
+	assert_false(f.ended);
 	for (unsigned i = 0; i < 2 && last_round; i++)
 		copy_dirty(&halves[i]);
 	same = memcmp(copy, hv_region(f.domain, 0)->host, MEMORY_BYTES) == 0;
