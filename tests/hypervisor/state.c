@@ -131,12 +131,199 @@ static void test_devices_move(void **state)
 	fixture_destroy(&to);
 }
 
+/* ------------------------------------------------------------------------- hostile input */
+
+static void load_must_fail(struct fixture *f, const struct hv_state *state, const char *reason)
+{
+	int rc = hv_state_load(f->domain, state, &f->err);
+
+	if (rc == 0)
+		fail_msg("state was loaded that should be refused: %s", reason);
+	assert_int_equal(f->err.kind, XM_KIND_DATA);
+	if (!strstr(f->err.text, reason))
+		fail_msg("\"%s\" is not in: %s", reason, f->err.text);
+}
+
+static struct hv_section *find(struct hv_state *state, const char *name)
+{
+	return (struct hv_section *)hv_state_find(state, name, 0);
+}
+
+static void test_bad_lists_are_refused(void **unused)
+{
+	struct hv_state saved;
+	struct hv_section *section, kept;
+	struct fixture f;
+
+	(void)unused;
+	fixture_start(&f, (struct hv_config){.vcpus = 1}, "count");
+	fixture_pause(&f);
+	assert_ok(hv_state_save(f.domain, &saved, &f.err), &f.err);
+	for (uint32_t i = 0; i < saved.count; i++) { /* each is needed */
+		section = &saved.sections[i];
+		kept = *section;
+		*section = saved.sections[saved.count - 1];
+		saved.count--;
+		load_must_fail(&f, &saved, "is missing");
+		saved.count++;
+		*section = kept;
+	}
+	section = find(&saved, "regs");
+	section->size--;
+	load_must_fail(&f, &saved, "wrong size");
+	section->size++;
+	section->version = 2;
+	load_must_fail(&f, &saved, "version");
+	section->version = 1;
+	section->instance = 1;
+	load_must_fail(&f, &saved, "has not");
+	section->instance = UINT32_MAX;
+	load_must_fail(&f, &saved, "has not");
+	section->instance = 0;
+	memset(section->name, 'z', sizeof(section->name));
+	load_must_fail(&f, &saved, "unknown");
+	strcpy(section->name, "regs");
+	assert_ok(hv_state_add(&saved, "regs", 0, 1, section->data, section->size, &f.err), &f.err);
+	load_must_fail(&f, &saved, "twice");
+	free(saved.sections[--saved.count].data);
+	assert_ok(hv_state_load(f.domain, &saved, &f.err), &f.err);
+	hv_state_finish(&saved);
+	fixture_destroy(&f);
+}
+
+static void test_bad_values_are_refused(void **unused)
+{
+	struct hv_state saved;
+	struct hv_section *section;
+	struct fixture f;
+	uint8_t kept;
+
+	(void)unused;
+	fixture_start(&f, (struct hv_config){.vcpus = 1}, "count");
+	fixture_pause(&f);
+	assert_ok(hv_state_save(f.domain, &saved, &f.err), &f.err);
+	section = find(&saved, "shape");
+	section->data[0] ^= 1;
+	load_must_fail(&f, &saved, "MiB");
+	section->data[0] ^= 1;
+	section = find(&saved, "msrs");
+	kept = section->data[3];
+	section->data[3] = 0x77; /* an MSR that nobody keeps */
+	load_must_fail(&f, &saved, "sets MSR");
+	section->data[3] = kept;
+	section->size -= 8;
+	load_must_fail(&f, &saved, "msrs");
+	section->size += 8;
+	section = find(&saved, "xcrs");
+	memset(section->data, 0xff, 4);
+	load_must_fail(&f, &saved, "xcrs");
+	hv_state_finish(&saved);
+	fixture_destroy(&f);
+}
+
+/*
+ * Random damage: a few bytes anywhere. What is loaded in spite of it is run, to see that a guest in an
+ * absurd state at worst ends.
+ */
+static void test_damage_does_no_harm(void **unused)
+{
+	unsigned seed = 1, loaded = 0, refused = 0;
+	struct hv_state saved;
+	struct fixture f;
+
+	(void)unused;
+	fixture_start(&f, (struct hv_config){.vcpus = 1}, "count");
+	wait_steps(&f, 0, 1000);
+	fixture_pause(&f);
+	assert_ok(hv_state_save(f.domain, &saved, &f.err), &f.err);
+	for (unsigned round = 0; round < 400; round++) {
+		struct hv_section *section = &saved.sections[(unsigned)rand_r(&seed) % saved.count];
+		uint32_t at = section->size ? (unsigned)rand_r(&seed) % section->size : 0;
+		uint8_t kept = section->size ? section->data[at] : 0;
+
+		if (section->size)
+			section->data[at] ^= (uint8_t)(1 << rand_r(&seed) % 8);
+		if (hv_state_load(f.domain, &saved, &f.err) == 0) {
+			loaded++;
+			if (hv_resume(f.domain, &f.err) == 0)
+				fixture_pause(&f);
+		} else {
+			refused++;
+			assert_true(f.err.kind == XM_KIND_DATA);
+		}
+		if (section->size)
+			section->data[at] = kept;
+	}
+	assert_true(loaded > 0 && refused > 0);
+	assert_ok(hv_state_load(f.domain, &saved, &f.err), &f.err);
+	hv_state_finish(&saved);
+	fixture_destroy(&f);
+}
+
+/* The TSC goes on by the time that passed, to within the time that loading takes. */
+static void test_tsc_goes_on(void **unused)
+{
+	struct tsc {
+		uint64_t tsc, realtime_ns;
+		uint32_t khz;
+	} before, after;
+	struct hv_state saved, again;
+	struct fixture from, to;
+	int64_t elapsed, error;
+
+	(void)unused;
+	fixture_start(&from, (struct hv_config){.vcpus = 1}, "count");
+	fixture_pause(&from);
+	assert_ok(hv_state_save(from.domain, &saved, &from.err), &from.err);
+	fixture_create(&to, (struct hv_config){.vcpus = 1});
+	copy_memory(&from, &to);
+	assert_ok(hv_state_load(to.domain, &saved, &to.err), &to.err);
+	assert_ok(hv_state_save(to.domain, &again, &to.err), &to.err);
+	memcpy(&before, find(&saved, "tsc")->data, sizeof(before));
+	memcpy(&after, find(&again, "tsc")->data, sizeof(after));
+	elapsed = (int64_t)(after.realtime_ns - before.realtime_ns);
+	error = (int64_t)((after.tsc - before.tsc) * 1000000 / before.khz) - elapsed;
+	assert_true(after.tsc > before.tsc);
+	assert_true(error > -100000 && error < 100000);
+	before.realtime_ns = UINT64_MAX; /* this host's clock is behind: not backwards */
+	memcpy(find(&saved, "tsc")->data, &before, sizeof(before));
+	assert_ok(hv_state_load(to.domain, &saved, &to.err), &to.err);
+	hv_state_finish(&again);
+	assert_ok(hv_state_save(to.domain, &again, &to.err), &to.err);
+	memcpy(&after, find(&again, "tsc")->data, sizeof(after));
+	assert_true(after.tsc >= before.tsc);
+	hv_state_finish(&saved);
+	hv_state_finish(&again);
+	fixture_destroy(&from);
+	fixture_destroy(&to);
+}
+
+static void test_order_of_life(void **unused)
+{
+	struct hv_state saved;
+	struct fixture f;
+
+	(void)unused;
+	fixture_start(&f, (struct hv_config){.vcpus = 1}, "command");
+	assert_int_equal(hv_state_save(f.domain, &saved, &f.err), -EBUSY);
+	fixture_send(&f, GUEST_EXIT, 0, 0);
+	fixture_wait_end(&f);
+	fixture_pause(&f);
+	assert_int_equal(hv_state_save(f.domain, &saved, &f.err), -ESHUTDOWN);
+	fixture_destroy(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_moves_in_mid_run),
 		cmocka_unit_test(test_a_lost_register_is_noticed),
 		cmocka_unit_test(test_devices_move),
+		cmocka_unit_test(test_bad_lists_are_refused),
+		cmocka_unit_test(test_bad_values_are_refused),
+		cmocka_unit_test(test_damage_does_no_harm),
+		cmocka_unit_test(test_tsc_goes_on),
+		cmocka_unit_test(test_order_of_life),
 	};
 
 	test_require_kvm();
