@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The implementer's view of a domain: what stands behind hypervisor.h. A backend embeds
- * `struct hv_domain` as its first member and fills `ops`; hypervisor/domain.c checks arguments that
- * are the same for everybody (ranges, alignment) and calls on. Two backends exist: hypervisor/kvm_*.c
- * and tests/fake/.
+ * The implementer's view of a domain: what stands behind hypervisor.h. A backend embeds `struct
+ * hv_domain` as its first member and fills `ops`; hypervisor/domain.c checks arguments that are
+ * the same for everybody (ranges, alignment) and calls on. Two backends exist:
+ * hypervisor/kvm_*.c and tests/fake/.
  */
 #ifndef XM_HYPERVISOR_BACKEND_H
 #define XM_HYPERVISOR_BACKEND_H

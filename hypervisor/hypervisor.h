@@ -21,8 +21,9 @@
  * Threads: functions may be called from any thread except a vCPU's own; where two calls
  * must not overlap, that is said at the function. Nothing here waits by polling.
  *
- * Signals: a vCPU's thread is kicked out of the guest by the real-time signal HV_KICK_SIGNAL, whose
- * handler hv_create() installs. A program that links this library leaves that signal alone.
+ * Signals: a vCPU's thread is kicked out of the guest by the real-time signal HV_KICK_SIGNAL,
+ * whose handler hv_create() installs. A program that links this library leaves that signal
+ * alone.
  *
  * Words: gpa is a guest physical address, gfn the number of a 4 KiB page of it. A "page"
  * is always 4096 bytes (HV_PAGE_SIZE), whatever backs it.
@@ -83,7 +84,8 @@ struct hv_callbacks {
 	void *opaque;
 	void (*on_event)(void *opaque, const struct hv_event *event);
 	void (*on_console)(void *opaque, const void *data, size_t size);
-	void (*on_report)(void *opaque); /* hv_report() has a new line; may be NULL, as the others */
+	void (*on_report)(
+		void *opaque); /* hv_report() has a new line; may be NULL, as the others */
 };
 
 struct hv_config {
@@ -97,9 +99,10 @@ struct hv_config {
 };
 
 /*
- * Creates a stopped domain on /dev/kvm. Memory is reserved, not populated (unless
- * prefault). vCPU threads exist and wait. Fails with kind HOST when /dev/kvm is missing, may not
- * be opened, or lacks a capability we need (the sentence names it); CONFIG for numbers out of range.
+ * Creates a stopped domain on /dev/kvm. Memory is reserved, not populated (unless prefault).
+ * vCPU threads exist and wait. Fails with kind HOST when /dev/kvm is missing, may not be
+ * opened, or lacks a capability we need (the sentence names it); CONFIG for numbers out of
+ * range.
  */
 int hv_create(const struct hv_config *config, struct hv_domain **ret_domain, struct xm_error *err);
 
@@ -142,9 +145,9 @@ unsigned hv_memory_layout(uint64_t memory_bytes, struct hv_region *ret_regions);
 /*
  * Which of the pages [first, first + count) of a region have ever been touched, by guest or
  * host; bit i of ret_bits is page first + i. Untouched pages read as zero, but reading them
- * through the mapping would populate them: ask before reading. Pages backed by a huge page count
- * as touched together. Exact at some instant during the call; a page that the guest touches afterwards is
- * in the dirty log.
+ * through the mapping would populate them: ask before reading. Pages backed by a huge page
+ * count as touched together. Exact at some instant during the call; a page that the guest
+ * touches afterwards is in the dirty log.
  */
 int hv_memory_present(struct hv_domain *domain, unsigned region, uint64_t first, uint64_t count,
 		      uint64_t *ret_bits, struct xm_error *err);
@@ -167,26 +170,27 @@ int hv_memory_ensure_present(struct hv_domain *domain, unsigned region, uint64_t
 /* --------------------------------------------------------------------- log-dirty */
 
 /*
- * Log-dirty: which pages were written since they were last cleaned. KVM's log is harvested in one place
- * and ORed into one bitmap per consumer (`struct hv_log`), so several consumers (a migration,
- * a checkpoint chain) can run at once, each seeing every write.
+ * Log-dirty: which pages were written since they were last cleaned. KVM's log is harvested in
+ * one place and ORed into one bitmap per consumer (`struct hv_log`), so several consumers (a
+ * migration, a checkpoint chain) can run at once, each seeing every write.
  *
  * hv_log_start()  arms the log. For the new consumer every page counts as dirty at first.
- * hv_log_clean()  atomically fetches and clears a range: a write after the clean sets the bit again.
+ * hv_log_clean()  atomically fetches and clears a range: a later write sets the bit again.
  * hv_log_peek()   fetches without clearing.
  * hv_log_stop()   frees the consumer; the last one disarms KVM's log.
  *
- * A page that is to be sent is cleaned first and read second; in the other order a write between the two
- * would be lost. Before the first clean of a page its writes cost the guest nothing extra
- * (BITMAP kind), so clean in chunks, just before sending.
+ * A page that is to be sent is cleaned first and read second; in the other order a write
+ * between the two would be lost. Before the first clean of a page its writes cost the guest
+ * nothing extra (BITMAP kind), so clean in chunks, just before sending.
  *
- * `first` and `count` are in pages of the region; `first` is a multiple of 64, and `count` too unless the range
- * ends with the region. ret_bits holds `count` bits, bit i for page first + i; bits past count
- * in the last word are 0.
+ * `first` and `count` are in pages of the region; `first` is a multiple of 64, and `count` too
+ * unless the range ends with the region. ret_bits holds `count` bits, bit i for page first + i;
+ * bits past count in the last word are 0.
  *
  * Writes by our own devices (hv_dma_end) are in the log as well as the guest's.
  * When the domain is paused, a clean of all of memory returns the last writes: nothing sets
- * a bit afterwards until hv_resume(), except hv_state_load().
+ * a bit afterwards until hv_resume(), except hv_state_load(). A peek returns them too, and is
+ * cheaper, since it need not protect the pages again: it suffices where no clean will follow.
  *
  * Threads: start, clean, peek and stop may be called by several threads at once (different
  * ranges of one log by different threads included).
@@ -212,8 +216,8 @@ struct hv_pause_times {
 };
 
 /*
- * Stops all vCPUs and devices and returns when nothing of the domain runs and each pending I/O exit is
- * completed. Pausing a paused domain is fine. One pause or resume at a time.
+ * Stops all vCPUs and devices and returns when nothing of the domain runs and each pending I/O
+ * exit is completed. Pausing a paused domain is fine. One pause or resume at a time.
  */
 int hv_pause(struct hv_domain *domain, struct hv_pause_times *ret_times, struct xm_error *err);
 
@@ -239,10 +243,10 @@ int hv_vcpu_stats(struct hv_domain *domain, unsigned vcpu, struct hv_vcpu_stats 
 /* ------------------------------------------------------------------------- state */
 
 /*
- * State is a list of sections, each typed by name ("vcpu", "lapic", "console", ...), numbered by
- * instance (the vCPU's number; 0 for what there is one of) and versioned. Sections are in the order in which
- * they must be loaded. The bytes of a section are described in docs/state-sections.md; a
- * stream carries them unread.
+ * State is a list of sections, each typed by name ("vcpu", "lapic", "console", ...), numbered
+ * by instance (the vCPU's number; 0 for what there is one of) and versioned. Their
+ * order says nothing; loading has its own. The bytes of a section are described in
+ * docs/state-sections.md; a stream carries them unread.
  */
 struct hv_section {
 	char name[24]; /* NUL-terminated */
@@ -285,24 +289,25 @@ int hv_state_save(struct hv_domain *domain, struct hv_state *ret_state, struct x
 int hv_state_load(struct hv_domain *domain, const struct hv_state *state, struct xm_error *err);
 
 /*
- * What a host must have to run this domain: CPUID as the guest sees it, MSRs, XSAVE layout, TSC frequency,
- * vCPU count, memory. Sections again; can be read while the domain runs.
+ * What a host must have to run this domain: CPUID as the guest sees it, MSRs, XSAVE layout, TSC
+ * frequency, vCPU count, memory. Sections again; can be read while the domain runs.
  */
 int hv_platform_describe(struct hv_domain *domain, struct hv_state *ret_platform,
 			 struct xm_error *err);
 
 /*
- * Can this host run that? Asked before any memory moves, and before a domain is created. Returns 0
- * if yes; -ENOTSUP with kind REFUSED if not, and `err` lists what differs, one item per line.
+ * Can this host run that? Asked before any memory moves, and before a domain is created.
+ * Returns 0 if yes; -ENOTSUP with kind REFUSED if not, and `err` lists what differs, one item
+ * per line.
  */
 int hv_platform_check(const struct hv_state *platform, struct xm_error *err);
 
 /* ------------------------------------------------------------- guest memory for devices */
 
 /*
- * The one way in which device code touches guest memory. begin checks that all of
- * [gpa, gpa + size) is RAM of one region, without overflow, and returns the host address; end(write)
- * marks the pages dirty, after the transfer was done. -EFAULT (kind DATA) for anything else.
+ * The one way in which device code touches guest memory. begin checks that all of [gpa, gpa +
+ * size) is RAM of one region, without overflow, and returns the host address; end(write) marks
+ * the pages dirty, after the transfer was done. -EFAULT (kind DATA) for anything else.
  */
 int hv_dma_begin(struct hv_domain *domain, uint64_t gpa, uint64_t size, void **ret_host,
 		 struct xm_error *err);

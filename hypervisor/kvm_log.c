@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log-dirty's front: consumers, each with a bitmap for each region. Whatever is harvested from KVM
- * is ORed into all of them, so each sees each write, whoever harvested it.
+ * Log-dirty's front: consumers, each with a bitmap for each region. Whatever is harvested from
+ * KVM is ORed into all of them, so each sees each write, whoever harvested it.
  */
 #include <errno.h>
 #include <string.h>
@@ -80,8 +80,8 @@ static int arm(struct kvm_domain *domain, struct xm_error *err)
 }
 
 /*
- * KVM logs before the consumer is listed: what is written in between is dirty for it anyway, as all
- * is at first. Only start and stop change the list, both under log.lock, so under that lock
+ * KVM logs before the consumer is listed: what is written in between is dirty for it anyway, as
+ * all is at first. Only start and stop change the list, both under log.lock, so under that lock
  * it may be looked at without the other.
  */
 int kvm_log_start(struct hv_domain *base, struct hv_log **ret_log, struct xm_error *err)
@@ -155,9 +155,9 @@ void kvm_log_mark(struct hv_domain *base, unsigned region, uint64_t first, uint6
 /* ------------------------------------------------------------------------ and go out */
 
 /*
- * The bits are taken before the lock is released: a bit that somebody else's harvest has just brought
- * in must not be taken before that harvest has also protected the page again, or a write in between
- * would be in nobody's bitmap.
+ * The bits are taken before the lock is released: a bit that somebody else's harvest has just
+ * brought in must not be taken before that harvest has also protected the page again, or a
+ * write in between would be in nobody's bitmap.
  */
 int kvm_log_clean(struct hv_log *log, unsigned region, uint64_t first, uint64_t count,
 		  uint64_t *ret_bits, struct xm_error *err)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * KVM's dirty rings. The CPU that writes a page which is protected publishes (slot, page) in its vCPU's
- * ring; we collect entries in order, mark each as collected, and KVM_RESET_DIRTY_RINGS
- * protects the pages of all collected entries again and makes the entries free.
+ * KVM's dirty rings. The CPU that writes a page which is protected publishes (slot, page) in
+ * its vCPU's ring; we collect entries in order, mark each as collected, and
+ * KVM_RESET_DIRTY_RINGS protects the pages of all collected entries again and makes the entries
+ * free.
  *
  *	flags: 0 free -> (KVM) DIRTY -> (we) RESET -> (KVM, in the ioctl) 0
  *

@@ -18,8 +18,9 @@
 #include "hypervisor/kvm_internal.h"
 
 /*
- * A kick needs no more than the interruption. The timer of a throttled slice fires on the vCPU's own
- * thread, with the kvm_run as its value, and must do itself what a kicker does before.
+ * A kick needs no more than the interruption. The timer of a throttled slice fires on the
+ * vCPU's own thread, with the kvm_run as its value, and must do itself what a kicker does
+ * before.
  */
 static void on_kick(int number, siginfo_t *info, void *context)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Saving and loading the list of sections. What arrives is hostile: before any of it is loaded, it is
- * known that each section is there exactly once, and has a version and size that we read.
+ * Saving and loading the list of sections. What arrives is hostile: before any of it is loaded,
+ * it is known that each section is there exactly once, and has a version and size that we read.
  * They are loaded in our order, not in that of arrival.
  */
 #include "hypervisor/kvm_state.h"

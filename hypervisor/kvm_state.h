@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One entry for each kind of section (docs/state-sections.md): how it is read from KVM and how it is
- * loaded. kvm_state.c has the list, in loading order, and the checks that are the same for all.
+ * One entry for each kind of section (docs/state-sections.md): how it is read from KVM and how
+ * it is loaded. kvm_state.c has the list, in loading order, and the checks that are the same
+ * for all.
  */
 #ifndef XM_HYPERVISOR_KVM_STATE_H
 #define XM_HYPERVISOR_KVM_STATE_H

@@ -247,8 +247,8 @@ static uint64_t read_tsc(void)
 	return __builtin_ia32_rdtsc();
 }
 
-/* The same instant on both clocks: KVM knows it exactly where the TSC is the host's clock; elsewhere,
- * of a few tries the one that took least. */
+/* The same instant on both clocks: KVM knows it exactly where the TSC is the host's clock;
+ * elsewhere, of a few tries the one that took least. */
 static struct instant now_on_both(struct kvm_domain *domain)
 {
 	struct kvm_clock_data clock = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sections of what a domain has one of: its shape, interrupt controllers, PIT, clock, devices. */
+/* The sections of what a domain has one of: shape, interrupt controllers, PIT, clock, devices. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>

@@ -174,9 +174,9 @@ static void handle_exit(struct kvm_vcpu *vcpu)
 }
 
 /*
- * KVM completes an I/O instruction (moves on rip, stores what was read) when KVM_RUN is entered next.
- * With immediate_exit set it does that and nothing else, and returns EINTR. An instruction with
- * repetitions may exit again before that.
+ * KVM completes an I/O instruction (moves on rip, stores what was read) when KVM_RUN is entered
+ * next. With immediate_exit set it does that and nothing else, and returns EINTR. An
+ * instruction with repetitions may exit again before that.
  */
 void kvm_vcpu_complete_io(struct kvm_vcpu *vcpu)
 {

@@ -275,7 +275,7 @@ static int put_page_tables(struct hv_domain *domain, uint64_t base, struct xm_er
 	return rc;
 }
 
-/* 0x28: data, DPL 3. 0x30: 64-bit code, DPL 3. 0x38: the TSS, busy. All as the registers have them. */
+/* 0x28: data, DPL 3. 0x30: 64-bit code, DPL 3. 0x38: the TSS, busy. As the registers have them. */
 static int put_descriptors(struct hv_domain *domain, struct xm_error *err)
 {
 	uint64_t limit = TSS_BYTES + PORT_BYTES;

@@ -34,9 +34,9 @@ struct guest_command {
 #define GUEST_WRONG	   99 /* exit code when something was not as it should be */
 
 /*
- * Step s checks that page s % GUEST_PAGES holds what step s - GUEST_PAGES wrote there, and that the four
- * lanes of a vector register that is never in memory, and a general register, are s as well;
- * then writes s. The vCPU exits with GUEST_WRONG at the first difference.
+ * Step s checks that page s % GUEST_PAGES holds what step s - GUEST_PAGES wrote there, and that
+ * the four lanes of a vector register that is never in memory, and a general register, are s as
+ * well; then writes s. The vCPU exits with GUEST_WRONG at the first difference.
  */
 struct counter {
 	uint64_t steps;

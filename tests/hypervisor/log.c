@@ -202,8 +202,8 @@ static void test_device_writes(void **state)
 }
 
 /*
- * Pre-copy in small: a copy is kept by clean-then-read while two vCPUs write, in ranges and by two
- * threads; after a pause and one more clean it must be the memory.
+ * Pre-copy in small: a copy is kept by clean-then-read while two vCPUs write, in ranges and by
+ * two threads; after a pause and one more clean it must be the memory.
  */
 struct copier {
 	struct fixture *f;

@@ -110,7 +110,7 @@ static void test_pause_stops_everything(void **state)
 	fixture_destroy(&f);
 }
 
-/* Commands wait in the console's buffer while the domain is paused; a WAIT ends early at a pause. */
+/* Commands wait in the console's buffer while the domain is paused; a pause ends a WAIT early. */
 static void test_pause_during_wait(void **state)
 {
 	struct fixture f;

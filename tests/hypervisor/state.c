@@ -222,8 +222,8 @@ static void test_bad_values_are_refused(void **unused)
 }
 
 /*
- * Random damage: a few bytes anywhere. What is loaded in spite of it is run, to see that a guest in an
- * absurd state at worst ends.
+ * Random damage: a few bytes anywhere. What is loaded in spite of it is run, to see that a
+ * guest in an absurd state at worst ends.
  */
 static void test_damage_does_no_harm(void **unused)
 {
