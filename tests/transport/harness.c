@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -106,6 +107,32 @@ void part(struct joined *ends)
 	tp_destroy(ends->b);
 	if (ends->listener >= 0)
 		close(ends->listener);
+}
+
+int raw_pair(int *ret_raw)
+{
+	struct xm_error err = XM_ERROR_INIT;
+	struct sockaddr_in address;
+	socklen_t size = sizeof(address);
+	int listener, fd;
+
+	assert_ok(tp_tcp_listen("127.0.0.1:0", &listener, &err), &err);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+	*ret_raw = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(*ret_raw, (struct sockaddr *)&address, size), 0);
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	close(listener);
+	return fd;
+}
+
+struct tp_session *accept_raw(int *ret_raw)
+{
+	struct xm_error err = XM_ERROR_INIT;
+	struct tp_session *session = NULL;
+
+	assert_ok(tp_tcp_accept(raw_pair(ret_raw), NULL, &session, &err), &err);
+	return session;
 }
 
 static void *task_main(void *opaque)

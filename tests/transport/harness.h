@@ -28,6 +28,10 @@ void part(struct joined *ends); /* either end may be NULL by then */
 /* For TCP: accepts one connection and reads its preamble. */
 int accept_one(int listener, unsigned *ret_channel);
 
+/* A connected pair of TCP sockets: `ret_raw` is the test's, the other is, or becomes, a session's. */
+int raw_pair(int *ret_raw);
+struct tp_session *accept_raw(int *ret_raw);
+
 /* "127.0.0.1:4711" of a listening socket. */
 void listener_address(int listener, char *ret_text, size_t size);
 
