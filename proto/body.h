@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the message functions share: bodies to and from protobuf-c's structs, and the rules for text.
- * Inside proto/ only.
+ * What the message functions share: bodies to and from protobuf-c's structs, and the rules for
+ * text. Inside proto/ only.
  *
- * A message is unpacked into an arena: a block of memory of fixed size, so that whatever a
- * hostile body claims to hold, unpacking it takes that much and no more. It is gone with the function that
+ * A message is unpacked into an arena: a block of memory of fixed size, so that whatever a hostile
+ * body claims to hold, unpacking it takes that much and no more. It is gone with the function that
  * unpacked; nothing is freed one by one.
  */
 #ifndef XM_PROTO_BODY_H

@@ -2,9 +2,9 @@
 /*
  * The framing of a stream: the part of docs/stream.md that lies outside protobuf.
  *
- * A stream is a stream header, then frames. A frame is a fixed header, a body (one protobuf message)
- * and a payload (pages or state, out of band). Everything is little-endian. Lengths are capped by frame type when a
- * header is decoded, before anybody allocates; checksums are XXH3-64.
+ * A stream is a stream header, then frames. A frame is a fixed header, a body (one protobuf
+ * message) and a payload (pages or state, out of band). Everything is little-endian. Lengths are
+ * capped by frame type when a header is decoded, before anybody allocates; checksums are XXH3-64.
  *
  * transport/ knows this header and nothing else of the format; messages are in proto/messages.h.
  */
@@ -66,8 +66,10 @@ void pf_header_encode(const struct pf_header *header, uint8_t *ret_bytes);
 
 /*
  * Reads PF_FRAME_HEADER_SIZE bytes. Kind DATA when the magic or the header's checksum is wrong, a
- * length is over its type's cap, or the type is unknown and MANDATORY. An unknown type without
- * that flag is returned: the caller skips its body and payload.
+ * length is over its type's cap, the type is 0, or unknown and MANDATORY, the channel is above 16,
+ * or a flag is set that may not be ignored. An unknown type without MANDATORY is returned: the
+ * caller skips its body and payload. Sequence numbers and whether a type belongs on its channel are
+ * for the caller to check.
  */
 int pf_header_decode(const uint8_t *bytes, struct pf_header *ret_header, struct xm_error *err);
 

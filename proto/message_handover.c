@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The messages by which a domain changes hands, or does not: REFUSE and ABORT, PREPARED, COMMIT, COMMITTED,
- * QUERY, OUTCOME.
+ * The messages by which a domain changes hands, or does not: REFUSE and ABORT, PREPARED, COMMIT,
+ * COMMITTED, QUERY, OUTCOME.
  */
 #include <assert.h>
 #include <string.h>
@@ -34,8 +34,8 @@ SAME_OUTCOME(ABORTED);
 SAME_OUTCOME(UNKNOWN);
 
 /*
- * Sentences hold paths, names and the words of other programs. One odd byte must not make the other side refuse
- * the whole message, so it goes out as '?'.
+ * Sentences hold paths, names and the words of other programs. One odd byte must not make the other
+ * side refuse the whole message, so it goes out as '?'.
  */
 static ProtobufCBinaryData sentence(const char *text, char *room)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * PAGES, sent and received for each batch: no allocation but the caller's buffers, and the stack (about
- * 110 KiB of it).
+ * PAGES, sent and received for each batch: no allocation but the caller's buffers, and the stack
+ * (about 110 KiB of it).
  */
 #include <assert.h>
 #include <errno.h>

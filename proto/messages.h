@@ -7,9 +7,10 @@
  * when it would be over the type's cap. The caller puts body->data and ->size into its frame.
  *
  * decode: reads a body whose checksum was verified. Kind DATA for anything that docs/stream.md does
- * not allow: strings are checked to be UTF-8 and within their limits, counts capped before allocation, enums known,
- * runs ordered and without overflow. Decoding uses a capped arena inside the function; what a struct
- * keeps is in the struct itself or in memory that its finish function frees.
+ * not allow: strings are checked to be UTF-8 and within their limits, counts capped before
+ * allocation, enums known, runs ordered and without overflow. Decoding uses a capped arena inside
+ * the function; what a struct keeps is in the struct itself or in memory that its finish function
+ * frees.
  */
 #ifndef XM_PROTO_MESSAGES_H
 #define XM_PROTO_MESSAGES_H
@@ -21,17 +22,17 @@
 #include "common/error.h"
 #include "proto/page.h"
 
-#define PF_NAME_MAX	     64	  /* a domain's name, with its NUL */
-#define PF_SESSION_SIZE	     16	  /* session id: random bytes, also the token of its channels */
-#define PF_CHANNELS_MAX	     16	  /* page channels */
-#define PF_REGIONS_MAX	     8
-#define PF_SECTIONS_MAX	     1024
-#define PF_SECTION_NAME_MAX  24	  /* with its NUL */
-#define PF_CONFIG_MAX	     (256u << 10)
-#define PF_TEXT_MAX	     XM_ERROR_TEXT_MAX
-#define PF_RUNS_MAX	     4096 /* runs of one PAGES frame */
-#define PF_BATCH_PAGES_MAX   65536 /* pages of one PAGES frame, zero pages included */
-#define PF_EXTENTS_MAX	     4096 /* of the populated-memory hint in STATIC */
+#define PF_NAME_MAX	    64 /* a domain's name, with its NUL */
+#define PF_SESSION_SIZE	    16 /* random bytes; also the token of its channels */
+#define PF_CHANNELS_MAX	    16 /* page channels */
+#define PF_REGIONS_MAX	    8
+#define PF_SECTIONS_MAX	    1024
+#define PF_SECTION_NAME_MAX 24 /* with its NUL */
+#define PF_CONFIG_MAX	    (256u << 10)
+#define PF_TEXT_MAX	    XM_ERROR_TEXT_MAX
+#define PF_RUNS_MAX	    4096  /* runs of one PAGES frame */
+#define PF_BATCH_PAGES_MAX  65536 /* pages of one PAGES frame, zero pages included */
+#define PF_EXTENTS_MAX	    4096  /* of the populated-memory hint in STATIC */
 
 /* A reusable, growing buffer for bodies. Zero-initialise; pf_buffer_finish() frees. */
 struct pf_buffer {
@@ -56,7 +57,7 @@ struct pf_hello {
 	uint32_t channels; /* page channels that will come, 1..PF_CHANNELS_MAX */
 	uint64_t memory_bytes;
 	uint32_t vcpus;
-	uint64_t epoch; /* the owner epoch that the target gets if it commits */
+	uint64_t epoch;	   /* the owner epoch that the target gets if it commits */
 	char producer[64]; /* "xmigrate 0.1.0" */
 };
 
@@ -134,7 +135,7 @@ struct pf_seal {
 	uint64_t payload_bytes;
 	pf_digest digest; /* of all of memory after this round */
 	uint32_t channel_count;
-	uint64_t last_seq[PF_CHANNELS_MAX]; /* [c]: last PAGES frame of channel c + 1 so far, 0: none */
+	uint64_t last_seq[PF_CHANNELS_MAX]; /* [c]: of PAGES on channel c + 1, 0: none */
 };
 
 struct pf_sealed {
@@ -177,10 +178,10 @@ struct pf_outcome {
 	char text[PF_TEXT_MAX];
 };
 
-#define PF_DECLARE(name)                                                                          \
-	int pf_##name##_encode(const struct pf_##name *message, struct pf_buffer *body,           \
-			       struct xm_error *err);                                             \
-	int pf_##name##_decode(const void *body, size_t size, struct pf_##name *ret_message,      \
+#define PF_DECLARE(name)                                                                           \
+	int pf_##name##_encode(const struct pf_##name *message, struct pf_buffer *body,            \
+			       struct xm_error *err);                                              \
+	int pf_##name##_decode(const void *body, size_t size, struct pf_##name *ret_message,       \
 			       struct xm_error *err)
 
 PF_DECLARE(hello);
@@ -196,19 +197,26 @@ PF_DECLARE(committed);
 PF_DECLARE(query);
 PF_DECLARE(outcome);
 
-/* READY has an empty body. */
+/*
+ * READY has an empty body.
+ *
+ * For the caller to check, because only he knows the frames: that the sections' sizes of STATIC and
+ * STATE add up to the payload's size, and that regions add up to HELLO's memory. The encoders of
+ * REFUSE and OUTCOME replace bytes that are no text by '?', so that a sentence always arrives; a
+ * kind that is not known here is decoded as INTERNAL, for the same reason.
+ */
 
 void pf_static_finish(struct pf_static *message);
 void pf_state_finish(struct pf_state *message);
 
 /*
  * PAGES is the hot one. `runs` points to caller's memory of PF_RUNS_MAX entries, before decode as
- * well, and nothing is allocated once `body` has grown. decode checks that the runs' bytes add up to
- * `payload_size`, that counts add up to at most PF_BATCH_PAGES_MAX, and each run's bytes
- * against its encoding; that pages exist in the object is for the caller to check.
+ * well, and nothing is allocated once `body` has grown. decode checks that the runs' bytes add up
+ * to `payload_size`, that counts add up to at most PF_BATCH_PAGES_MAX, and each run's bytes against
+ * its encoding; that pages exist in the object is for the caller to check.
  */
 int pf_pages_encode(const struct pf_pages *pages, struct pf_buffer *body, struct xm_error *err);
-int pf_pages_decode(const void *body, size_t size, uint32_t payload_size,
-		    struct pf_pages *pages, struct xm_error *err);
+int pf_pages_decode(const void *body, size_t size, uint32_t payload_size, struct pf_pages *pages,
+		    struct xm_error *err);
 
 #endif

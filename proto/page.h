@@ -2,14 +2,14 @@
 /*
  * Pages as the stream sees them: zero or not, a 64-bit hash, and the digest of all of memory.
  *
- * The hash of a page is XXH3-64 of its 4096 bytes, with 0 replaced by 1, and 0 for a page of zeros (or one
- * that never existed). The digest of memory is
+ * The hash of a page is XXH3-64 of its 4096 bytes, with 0 replaced by 1, and 0 for a page of zeros
+ * (or one that never existed). The digest of memory is
  *
  *	sum over all pages of XXH3-128(object, page, hash), modulo 2^128, hash 0 contributing 0
  *
- * where object, page and hash are hashed as three little-endian 64-bit words. A sum can be kept up to date
- * by subtracting a page's old term and adding its new one, so the digest of all of memory costs nothing at
- * the end. It proves a transfer against accident, not against a forger.
+ * where object, page and hash are hashed as three little-endian 64-bit words. A sum can be kept up
+ * to date by subtracting a page's old term and adding its new one, so the digest of all of memory
+ * costs nothing at the end. It proves a transfer against accident, not against a forger.
  *
  * Threads: no state; the CPU's best implementation is chosen once (AVX-512, AVX2, plain).
  */

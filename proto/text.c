@@ -23,8 +23,9 @@ static bool in_range(uint8_t byte, uint8_t low, uint8_t high)
 }
 
 /*
- * The length of the UTF-8 sequence at `s`, 0 if it is not one. Only the second byte's range depends on the
- * first: it excludes longer forms than needed (E0, F0), surrogates (ED) and what is above U+10FFFF (F4).
+ * The length of the UTF-8 sequence at `s`, 0 if it is not one. Only the second byte's range depends
+ * on the first: it excludes longer forms than needed (E0, F0), surrogates (ED) and what is above
+ * U+10FFFF (F4).
  */
 static size_t sequence_length(const uint8_t *s, size_t left)
 {
