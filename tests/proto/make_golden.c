@@ -5,8 +5,8 @@
  *	make_golden FOLDER	writes those that are not there yet
  *	make_golden --table	prints the table of tests/golden/README.md
  *
- * Run by hand when the format gains something. What is in the folder is never written again: the files are there so
- * that later versions still read, or still refuse, what this one wrote.
+ * Run by hand when the format gains something. What is in the folder is never written again: the
+ * files are there so that later versions still read, or still refuse, what this one wrote.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -329,7 +329,7 @@ CASE(state_sections)
 	s->frames[STATE_FINAL].header.payload_sum = pf_checksum(s->frames[STATE_FINAL].payload, 8);
 }
 
-/* The base's frame has, in hexadecimal: 08 01 round; 1a first_deltas; 22 counts; 2a encodings; 32 zstd_bytes. */
+/* In the bodies: 08 01 round; 1a first_deltas; 22 counts; 2a encodings; 32 zstd_bytes. */
 
 CASE(pages_overlap)
 {

@@ -54,7 +54,7 @@ struct story_run {
 	unsigned seed;
 };
 
-/* Frames are appended by these, in the story's order. The round's seal takes its totals from the pages. */
+/* These append frames, in the story's order. A seal takes its totals from its round's pages. */
 void story_hello(struct story *story);
 void story_static(struct story *story, const struct pf_extent *extents, uint32_t extent_count);
 void story_state(struct story *story, enum pf_state_purpose purpose);

@@ -107,7 +107,7 @@ static void hello_rules(void **state)
 	REFUSED(hello, &sent, "producer");
 }
 
-/* A field's length is the wire's, not that of a C string: a NUL inside does not hide what follows. */
+/* A field's length is the wire's, not a C string's: a NUL does not hide what follows. */
 static void hello_embedded_nul(void **state)
 {
 	struct pf_hello sent = good_hello(), received;

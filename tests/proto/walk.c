@@ -113,49 +113,67 @@ static int damaged(const char *what, struct xm_error *err)
 	return xm_fail(err, XM_KIND_DATA, -EBADMSG, "%s.", what);
 }
 
-/* Appends the hashes of a run's pages. */
-static int hash_run(const struct pf_run *run, const uint8_t *payload, uint8_t *room,
-		    uint64_t *hashes, struct xm_error *err)
+/* Copied first, because a page is hashed at an address that is aligned. */
+static void hash_pages(const uint8_t *bytes, uint32_t count, uint64_t *ret_hashes)
+{
+	_Alignas(64) uint8_t page[PF_PAGE_SIZE];
+
+	for (uint32_t i = 0; i < count; i++) {
+		memcpy(page, bytes + (size_t)i * PF_PAGE_SIZE, PF_PAGE_SIZE);
+		ret_hashes[i] = pf_page_hash(page);
+	}
+}
+
+static int hash_zstd_run(const struct pf_run *run, const uint8_t *payload, uint64_t *ret_hashes,
+			 struct xm_error *err)
 {
 	size_t size = run->count * PF_PAGE_SIZE;
+	cleanup_free uint8_t *room = NULL;
 
-	if (run->encoding == PF_ENCODING_ZERO) {
-		memset(hashes, 0, run->count * sizeof(*hashes));
-		return 0;
-	}
-	if (run->encoding == PF_ENCODING_ZSTD) {
-		if (ZSTD_findFrameCompressedSize(payload, run->bytes) != run->bytes)
-			return damaged("A ZSTD run is not one zstd frame", err);
-		if (ZSTD_decompress(room, size, payload, run->bytes) != size)
-			return damaged("A ZSTD run does not yield its pages", err);
-	} else {
-		memcpy(room, payload, size);
-	}
-	for (uint32_t i = 0; i < run->count; i++)
-		hashes[i] = pf_page_hash(room + i * PF_PAGE_SIZE);
+	if (ZSTD_findFrameCompressedSize(payload, run->bytes) != run->bytes)
+		return damaged("A ZSTD run is not one zstd frame", err);
+	room = malloc(size);
+	always(room);
+	if (ZSTD_decompress(room, size, payload, run->bytes) != size)
+		return damaged("A ZSTD run does not yield its pages", err);
+	hash_pages(room, run->count, ret_hashes);
 	return 0;
+}
+
+static uint32_t count_pages(const struct pf_pages *pages)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < pages->run_count; i++)
+		count += pages->runs[i].count;
+	return count;
 }
 
 static int check_pages(const struct pf_header *header, const uint8_t *body, const uint8_t *payload,
 		       bool trusting, struct xm_error *err)
 {
-	cleanup_free struct pf_run *runs = calloc(PF_RUNS_MAX, sizeof(*runs));
-	cleanup_free uint64_t *hashes = calloc(PF_BATCH_PAGES_MAX, sizeof(*hashes));
-	cleanup_free uint8_t *room = aligned_alloc(64, PF_PAYLOAD_MAX);
+	static struct pf_run runs[PF_RUNS_MAX];
 	struct pf_pages pages = {.runs = runs};
+	cleanup_free uint64_t *hashes = NULL;
 	size_t done = 0;
 	int rc;
 
-	always(runs && hashes && room);
 	rc = pf_pages_decode(body, header->body_size, header->payload_size, &pages, err);
-	for (uint32_t i = 0; i < pages.run_count && rc == 0; i++) {
-		rc = hash_run(&runs[i], payload, room, hashes + done, err);
+	if (rc != 0)
+		return rc;
+	hashes = calloc(count_pages(&pages), sizeof(*hashes));
+	always(hashes);
+	for (uint32_t i = 0; i < pages.run_count; i++) {
+		if (runs[i].encoding == PF_ENCODING_RAW)
+			hash_pages(payload, runs[i].count, hashes + done);
+		if (runs[i].encoding == PF_ENCODING_ZSTD)
+			rc = hash_zstd_run(&runs[i], payload, hashes + done, err);
+		if (rc != 0)
+			return rc;
 		payload += runs[i].bytes;
 		done += runs[i].count;
 	}
-	if (rc != 0 || trusting)
-		return rc;
-	if (pf_checksum(hashes, done * sizeof(*hashes)) != header->payload_sum)
+	if (!trusting && pf_checksum(hashes, done * sizeof(*hashes)) != header->payload_sum)
 		return damaged("The page hashes' checksum is wrong", err);
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reads a stream frame by frame with the functions of proto/, as a transport and an engine would,
- * but without knowing what came before: the order of frames, rounds, seals and totals are not looked at.
+ * but without knowing what came before: the order of frames, rounds, seals and totals are not
+ * looked at.
  */
 #ifndef XM_TESTS_PROTO_WALK_H
 #define XM_TESTS_PROTO_WALK_H
