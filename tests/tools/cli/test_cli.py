@@ -122,6 +122,31 @@ class Wrong(CliTest):
         self.start_daemon({("GET", "/v1/domains/web1"): (409, error("conflict", "a\x1b[2Jb\nc\u009bd"))})
         self.check(5, "info", "web1", parts=("a\\x1b[2Jb\\x0ac\\x9bd",))
 
+    def test_answers_of_other_shapes_do_no_harm(self):
+        commands = {
+            ("info", "web1"): "/v1/domains/web1", ("console", "web1"): "/v1/domains/web1",
+            ("cancel", "web1"): "/v1/domains/web1", ("list",): "/v1/domains", ("list", "-l"): "/v1/domains",
+            ("operations",): "/v1/operations", ("operations", ID): "/v1/operations/" + ID,
+            ("operations", "-f", ID): "/v1/operations/" + ID, ("events",): "/v1/events",
+            ("report", "web1"): "/v1/domains/web1/report", ("version",): "/v1/version"}
+        strange = [None, True, -1, 1e308, -9223372036854775808, "x" * 5000, "%s%n", [], [1], {}, {"a": [{}]}]
+        keys = [*WEB1, *operation(1), "domains", "operations", "events", "line", "listen", "host"]
+        for value in strange:
+            answer = {key: value for key in keys}
+            answer.update(finished=True, domains=[value, WEB1], operations=[value], vcpu=[value], events=[value])
+            if isinstance(value, dict):
+                answer["error"] = {"kind": "data", "text": value}
+            daemon = daemon_script.Daemon(os.path.join(self.run_dir, "api.sock"),
+                                          {("GET", path): (200, answer) for path in commands.values()})
+            try:
+                for args in commands:
+                    with self.subTest(args=args, value=str(value)[:20]):
+                        process = self.start(*args)
+                        process.communicate(timeout=60)
+                        self.assertIn(process.returncode, [0, *range(2, 13)])  # 1 is a defect, or a sanitizer
+            finally:
+                daemon.stop()
+
     def test_output_that_cannot_be_written(self):
         if not os.path.exists("/dev/full"):
             self.skipTest("no /dev/full")
