@@ -116,6 +116,7 @@ static int console_read(struct hv_domain *domain, struct hv_device *device, uint
 static int report(struct hv_domain *domain, struct hv_device *device, uint32_t gpa,
 		  struct xm_error *err)
 {
+	const struct hv_callbacks *callbacks = &domain->config.callbacks;
 	char text[HV_REPORT_MAX];
 	struct transfer_block block;
 	int rc = read_block(domain, gpa, &block, err);
@@ -127,6 +128,8 @@ static int report(struct hv_domain *domain, struct hv_device *device, uint32_t g
 	if (rc)
 		return rc;
 	hv_device_publish(device, text, block.size);
+	if (callbacks->on_report)
+		callbacks->on_report(callbacks->opaque);
 	block.done = block.size;
 	return copy_to_guest(domain, gpa, &block, sizeof(block), err);
 }
