@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clock: reads the TSC and does nothing else, to see for how long a vCPU did not run (docs/guest-payloads.md). */
+/* clock: reads the TSC and does nothing else, to see for how long a vCPU did not run
+ * (docs/guest-payloads.md). */
 #include "runtime/args.h"
 #include "runtime/hypercall.h"
 #include "runtime/payload.h"
@@ -65,14 +66,14 @@ static void beat(struct clock *clock)
 	console_line(&line);
 }
 
-/* Reads the TSC until it is time to look at the console: the shorter of the two calls that this payload makes. */
+/* Reads the TSC until it is time to look at the console: the shorter of the two calls that this
+ * payload makes. */
 static uint64_t spin(struct clock *clock)
 {
 	struct gap *gap = &clock->gap;
 	uint64_t until = session_next(&clock->session);
-	uint64_t limit = gap->max < gap->long_ticks ? gap->max : gap->long_ticks;
 
-	hold_spin(&clock->registers.held, &gap->last, until, limit);
+	hold_spin(&clock->registers.held, &gap->last, until, gap_limit(gap));
 	held_check(&clock->registers);
 	return gap_read(gap);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dirty: writes the pages of a working set at a given rate, each as a function of its step (docs/guest-payloads.md). */
+/* dirty: writes the pages of a working set at a given rate, each as a function of its step
+ * (docs/guest-payloads.md). */
 #include "runtime/args.h"
 #include "runtime/hypercall.h"
 #include "runtime/payload.h"

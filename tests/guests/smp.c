@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * smp: all vCPUs write pages, each its slice of the working set, and work on shared data with lock instructions;
- * the sums must be right afterwards (docs/guest-payloads.md).
+ * smp: all vCPUs write pages, each its slice of the working set, and work on shared data with lock
+ * instructions; the sums must be right afterwards (docs/guest-payloads.md).
  *
- * vCPU 0 prepares, answers the commands and checks; while it checks, the others stand at a barrier. All state is in
- * struct smp, in the first pages of free memory, so that every vCPU finds it.
+ * vCPU 0 prepares, answers the commands and checks; while it checks, the others stand at a barrier.
+ * All state is in struct smp, in the first pages of free memory, so that every vCPU finds it.
  */
 #include "runtime/args.h"
 #include "runtime/hypercall.h"
@@ -14,7 +14,8 @@
 
 #define VCPUS_MAX SESSION_GAPS_MAX
 
-/* A vCPU that has spun so often for another one sleeps, so that on a host with fewer CPUs the other can run. */
+/* A vCPU that has spun so often for another one sleeps, so that on a host with fewer CPUs the
+ * other can run. */
 #define SPINS_MAX 20000u
 #define NAP_US	  50u
 

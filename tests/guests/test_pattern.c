@@ -145,7 +145,8 @@ static void zipf_halves_from_octave_to_octave(void **state)
 	qsort(hits, PAGES, sizeof(hits[0]), descending);
 	for (unsigned rank = 0; rank < 31; rank++)
 		first_octaves += hits[rank];
-	/* 10 bits make 11 octaves; the first five, 31 pages, get 5/11 of the writes and a little more. */
+	/* 10 bits make 11 octaves; the first five, 31 pages, get 5/11 of the writes and a little
+	 * more. */
 	assert_in_range(first_octaves, DRAWS * 43 / 100, DRAWS * 58 / 100);
 	assert_true(hits[PAGES - 1] > 0);
 	assert_true(hits[0] > 20 * hits[PAGES / 2]);

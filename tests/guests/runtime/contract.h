@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The payload's side of docs/guest-payloads.md: start information and call blocks, as they lie in memory. */
+/* The payload's side of docs/guest-payloads.md: start information and call blocks, as they lie
+ * in memory. */
 #ifndef XM_TESTS_GUESTS_CONTRACT_H
 #define XM_TESTS_GUESTS_CONTRACT_H
 

@@ -3,7 +3,8 @@
 #include "payload.h"
 #include "tsc.h"
 
-/* Rarely enough to cost nothing, often enough that no WAIT lasts longer than a host's patience with one. */
+/* Rarely enough to cost nothing, often enough that no WAIT lasts longer than a host's patience
+ * with one. */
 #define PARK_MS 1000u
 
 _Noreturn void payload_park(const struct start_info *start)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a payload found wrong. Each fault is counted; the first ones are said on the console, precisely. A
- * payload goes on afterwards and answers with errors > 0.
+ * What a payload found wrong. Each fault is counted; the first ones are said on the console,
+ * precisely. A payload goes on afterwards and answers with errors > 0.
  */
 #ifndef XM_TESTS_GUESTS_FAULTS_H
 #define XM_TESTS_GUESTS_FAULTS_H
@@ -20,7 +20,8 @@ struct faults {
 	const char *payload;
 };
 
-/* Counts one fault and starts its console line; fault_tell() writes that line, unless there were too many. */
+/* Counts one fault and starts its console line; fault_tell() writes that line, unless there were
+ * too many. */
 void fault_start(struct faults *faults, struct text *line, const char *what);
 void fault_tell(struct faults *faults, struct text *line);
 

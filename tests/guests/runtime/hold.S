@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The three places where a payload spends its time (writing a page, spinning, waiting in a call), each with a
- * known value in every general register that the place itself does not need. See registers.h.
+ * The three places where a payload spends its time (writing a page, spinning, waiting in a call),
+ * each with a known value in every general register that the place itself does not need. See
+ * registers.h.
  *
- * Each function takes in rdi a struct held: 12 values to hold, then room for the 12 values found afterwards. The
- * place itself uses rax, rcx, rdx and the stack only; losing one of those shows in what it does.
+ * Each function takes in rdi a struct held: 12 values to hold, then room for the 12 values found
+ * afterwards. The place itself uses rax, rcx, rdx and the stack only; losing one of those shows in
+ * what it does.
  */
 
 	.macro	HOLD_BEGIN
@@ -65,7 +67,11 @@
 
 	.text
 
-	/* void hold_write(struct held *, uint64_t *page, uint64_t first_word, uint64_t increment) */
+	/*
+	 * void hold_write(struct held *, uint64_t *page, uint64_t first_word, uint64_t increment)
+	 *
+	 * Fills a page with words, each the one before plus the increment (pattern.h).
+	 */
 	FUNCTION hold_write
 	HOLD_BEGIN
 	mov	%rdx, %rax
@@ -87,9 +93,10 @@
 
 	/*
 	 * void hold_spin(struct held *, uint64_t *last, uint64_t until, uint64_t limit)
-	 * Reads the TSC again and again, keeping the last reading in *last, until a reading reaches `until`. A reading
-	 * that lies before the last one, or more than `limit` after it, ends the spin and is not kept: the caller's
-	 * next gap_read() then meets the same gap, and counts it.
+	 *
+	 * Reads the TSC again and again, keeping the last reading in *last, until a reading reaches `until`.
+	 * A reading that lies before the last one, or more than `limit` after it, ends the spin and
+	 * is not kept: the caller's next gap_read() then meets the same gap, and counts it.
 	 */
 	FUNCTION hold_spin
 	HOLD_BEGIN

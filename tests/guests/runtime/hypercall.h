@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The calls of docs/guest-payloads.md. Call blocks live on the caller's stack, so any vCPU may call. */
+/* The calls of docs/guest-payloads.md. Call blocks live on the caller's stack, so any vCPU may
+ * call. */
 #ifndef XM_TESTS_GUESTS_HYPERCALL_H
 #define XM_TESTS_GUESTS_HYPERCALL_H
 

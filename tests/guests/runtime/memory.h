@@ -17,8 +17,9 @@ size_t strlen(const char *text);
 bool text_equal(const char *left, const char *right);
 
 /*
- * The memory that is the payload's own, as runs of whole pages, in order of address at first. memory_take() takes zeroed
- * bytes from its front for good; what is left then is numbered as pages 0 .. memory_pages() - 1.
+ * The memory that is the payload's own, as runs of whole pages, in order of address at first.
+ * memory_take() takes zeroed bytes from its front for good; what is left then is numbered as pages
+ * 0 .. memory_pages() - 1.
  */
 struct memory_run {
 	uint64_t gfn;

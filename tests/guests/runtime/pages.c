@@ -33,7 +33,8 @@ void pages_init(struct pages *pages, const struct memory *memory, uint64_t worki
 	uint64_t contiguous = memory->count ? memory->runs[0].pages : 0;
 	uint64_t limit = memory_pages(memory);
 
-	/* Each page of the working set costs 8 bytes of table, which is contiguous in the first run. */
+	/* Each page of the working set costs 8 bytes of table, which is contiguous in the first
+	 * run. */
 	limit = limit > 0 ? (limit - 1) * 512 / 513 : 0;
 	if (limit > contiguous * 512)
 		limit = contiguous * 512;
@@ -82,7 +83,8 @@ static void tell(const struct pages *pages, uint64_t gfn, uint64_t step, unsigne
 	text_decimal(&line, word);
 	text_add(&line, " is not of step ");
 	text_decimal(&line, step);
-	/* A number that could be a step is one: anything else in the page gives a random number of 64 bits. */
+	/* A number that could be a step is one: anything else in the page gives a random number
+	 * of 64 bits. */
 	if (holds >> 48 == 0) {
 		text_add(&line, " but of step ");
 		text_decimal(&line, holds);

@@ -2,14 +2,15 @@
 /*
  * Known values in the vCPU's registers, so that a move which forgets one is caught.
  *
- * General registers: while the payload writes a page, spins or waits (hold.S), twelve of them hold values that
- * follow from its rolling checksum, and are compared with memory afterwards. (rax, rcx, rdx, rsp and rip work
- * there; losing one of those ends in a wrong page, a wild gap or a crash.)
+ * General registers: while the payload writes a page, spins or waits (hold.S), twelve of them hold
+ * values that follow from its rolling checksum, and are compared with memory afterwards. (rax, rcx,
+ * rdx, rsp and rip work there; losing one of those ends in a wrong page, a wild gap or a crash.)
  *
- * Vector and x87 registers: no payload code uses them (-mgeneral-regs-only), so they hold their values all the
- * time: XMM, YMM, ZMM and mask registers as far as XCR0 has them, the x87 stack, MXCSR and the x87 control
- * word. They are loaded by XRSTOR and fetched by XSAVE, compared and renewed about every millisecond. Without
- * OSXSAVE only the x87 control word is watched, since nothing then says that SSE is enabled.
+ * Vector and x87 registers: no payload code uses them (-mgeneral-regs-only), so they hold their
+ * values all the time: XMM, YMM, ZMM and mask registers as far as XCR0 has them, the x87 stack,
+ * MXCSR and the x87 control word. They are loaded by XRSTOR and fetched by XSAVE, compared and
+ * renewed about every millisecond. Without OSXSAVE only the x87 control word is watched, since
+ * nothing then says that SSE is enabled.
  */
 #ifndef XM_TESTS_GUESTS_REGISTERS_H
 #define XM_TESTS_GUESTS_REGISTERS_H

@@ -46,15 +46,19 @@ static uint64_t count_backwards(struct session *session)
 static void add_gaps(struct session *session, struct text *answer)
 {
 	uint64_t max = 0;
+	uint64_t late_max = 0;
 	uint64_t long_count = 0;
 
 	for (unsigned i = 0; i < session->gap_count; i++) {
 		uint64_t one = gap_load(&session->gaps[i]->max);
+		uint64_t late = gap_load(&session->gaps[i]->late_max);
 
 		max = one > max ? one : max;
+		late_max = late > late_max ? late : late_max;
 		long_count += gap_load(&session->gaps[i]->long_count);
 	}
 	text_number(answer, "gap_max_ns", tsc_to_ns(max, session->khz));
+	text_number(answer, "late_max_ns", tsc_to_ns(late_max, session->khz));
 	text_number(answer, "gaps_over_1ms", long_count);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The conversation with the host: commands are lines on the console, answers are reports. Commands and keys are
- * described in docs/guest-payloads.md.
+ * The conversation with the host: commands are lines on the console, answers are reports. Commands
+ * and keys are described in docs/guest-payloads.md.
  */
 #ifndef XM_TESTS_GUESTS_SESSION_H
 #define XM_TESTS_GUESTS_SESSION_H
@@ -44,7 +44,8 @@ struct session {
 	bool line_too_long;
 };
 
-/* The caller sets ops, payload, faults, khz, gaps and gap_count; this starts the rest and answers "ready". */
+/* The caller sets ops, payload, faults, khz, gaps and gap_count; this starts the rest and
+ * answers "ready". */
 void session_start(struct session *session);
 
 /* Handles console input, if it is time to look for it. Does not return after "stop". */

@@ -5,7 +5,8 @@
 	.globl payload_start
 	.type payload_start, @function
 payload_start:
-	/* rdi and rsi are payload_main()'s arguments already, and the stack is aligned as after a call. */
+	/* rdi and rsi are payload_main()'s arguments already, and the stack is aligned as after
+	 * a call. */
 	xor	%ebp, %ebp
 	cld
 	call	payload_enter

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines of text, built piece by piece in a fixed buffer. What does not fit is dropped, never written. */
+/* Lines of text, built piece by piece in a fixed buffer. What does not fit is dropped, never
+ * written. */
 #ifndef XM_TESTS_GUESTS_TEXT_H
 #define XM_TESTS_GUESTS_TEXT_H
 

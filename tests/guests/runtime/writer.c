@@ -5,10 +5,12 @@
 
 #define STEPS_PER_SCRUB 64u
 
-/* A writer that is later than this does not catch up: the time is lost, as for a guest that was paused. */
+/* A writer that is later than this does not catch up: the time is lost, as for a guest that was
+ * paused. */
 #define LATE_MS_MAX 10u
 
-/* When ahead, a sleeping writer sleeps so much longer than needed, then writes what is due in one go. */
+/* When ahead, a sleeping writer sleeps so much longer than needed, then writes what is due in
+ * one go. */
 #define SLEEP_MS 1u
 
 void writer_init(struct writer *writer, unsigned vcpu, uint64_t khz, struct memory *memory,
@@ -79,11 +81,7 @@ static uint64_t spin_until(struct writer *writer, uint64_t until)
 	uint64_t now;
 
 	do {
-		uint64_t limit = gap_load(&gap->max);
-
-		if (limit > gap->long_ticks)
-			limit = gap->long_ticks;
-		hold_spin(&writer->registers.held, &gap->last, until, limit);
+		hold_spin(&writer->registers.held, &gap->last, until, gap_limit(gap));
 		held_check(&writer->registers);
 		now = gap_read(gap);
 	} while (now < until && until - now <= writer->pacer.interval);

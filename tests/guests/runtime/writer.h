@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One vCPU's work: writes pages of its slice of the working set, one page a step, at a given rate, with known
- * values in its registers all the while (registers.h), and checks a page now and then.
+ * One vCPU's work: writes pages of its slice of the working set, one page a step, at a given rate,
+ * with known values in its registers all the while (registers.h), and checks a page now and then.
  */
 #ifndef XM_TESTS_GUESTS_WRITER_H
 #define XM_TESTS_GUESTS_WRITER_H
@@ -57,7 +57,8 @@ void writer_stamp(struct writer *writer);
 /* A step: writes one page, waits until the next is due, checks this and that. Returns the TSC. */
 uint64_t writer_step(struct writer *writer);
 
-/* Sleeps by the WAIT call, or until console input is pending, with known values in the registers. */
+/* Sleeps by the WAIT call, or until console input is pending, with known values in the
+ * registers. */
 uint64_t writer_sleep(struct writer *writer, uint64_t until);
 
 /* Compares the vector registers and renews them. On the writer's own vCPU. */
