@@ -259,14 +259,24 @@ int xt_packet_receive(int socket, json_t **ret_packet, int *ret_fd, struct xm_er
 
 /* --------------------------------------------------------------- errors and requests */
 
+json_t *xt_json_text(const char *text)
+{
+	json_t *json = json_string(text);
+	cleanup_free char *copy = NULL;
+
+	if (json)
+		return json;
+	copy = strdup(text);
+	for (char *at = copy; at && *at; at++)
+		if (*at & 0x80)
+			*at = '?';
+	return copy ? json_string(copy) : NULL;
+}
+
 json_t *xt_error_to_json(const struct xm_error *error)
 {
-	/* A text that was cut in the middle of a character is not UTF-8: what cannot be said is replaced. */
-	json_t *text = json_string(error->text);
-
-	if (!text)
-		text = json_string("an error whose text cannot be shown");
-	return json_pack("{ss so}", "kind", xm_kind_name(error->kind), "text", text);
+	return json_pack("{ss so}", "kind", xm_kind_name(error->kind), "text",
+			 xt_json_text(error->text));
 }
 
 int xt_error_from_json(const json_t *json, struct xm_error *ret_error)

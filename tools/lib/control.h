@@ -38,6 +38,9 @@ int xt_packet_try_send(int socket, const json_t *packet, struct xm_error *err);
  */
 int xt_packet_receive(int socket, json_t **ret_packet, int *ret_fd, struct xm_error *err);
 
+/* A JSON string of text that may come from anywhere: what is not UTF-8 is shown with '?' in its place. */
+json_t *xt_json_text(const char *text);
+
 /* {"kind": ..., "text": ...} and back. xt_error_from_json() returns the code; a damaged one is INTERNAL. */
 json_t *xt_error_to_json(const struct xm_error *error);
 int xt_error_from_json(const json_t *json, struct xm_error *ret_error);
