@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/lib/config.h"
+#include "tools/vmm/control_server.h"
+#include "tools/vmm/vmm.h"
+
+struct request {
+	const char *config;
+	const char *config_path;
+	int paused;
+};
+
+static int read_request(json_t *packet, struct request *ret_request, struct xm_error *err)
+{
+	struct request request = {.config_path = "config"};
+	json_error_t reason;
+
+	if (json_unpack_ex(packet, &reason, JSON_STRICT, "{ss s?s s?b}", "config", &request.config,
+			   "config_path", &request.config_path, "paused", &request.paused))
+		return xm_fail(err, XM_KIND_USAGE, -EINVAL, "a bad request to create a domain: %s",
+			       reason.text);
+	*ret_request = request;
+	return 0;
+}
+
+static void fill_record(struct xt_domain_record *record, const struct xt_config *config)
+{
+	memcpy(record->name, config->name, sizeof(record->name));
+	memcpy(record->uuid, config->uuid, sizeof(record->uuid));
+	if (!config->has_uuid)
+		xt_uuid_generate(record->uuid);
+	record->memory_bytes = config->memory_bytes;
+	record->huge_page_bytes = config->huge_page_bytes;
+	record->vcpus = config->vcpus;
+	record->epoch = 1;
+}
+
+/* The payload is the only thing that a domain needs besides its configuration, and only now. */
+static int load_payload(struct vmm *vmm, const struct xt_config *config, const char *path,
+			struct xm_error *err)
+{
+	int rc;
+
+	if (!config->payload)
+		return xm_fail(err, XM_KIND_CONFIG, -EINVAL,
+			       "%s: 'payload' is missing: add payload = \"FILE\"", path);
+	rc = hv_payload_load(vmm->domain, config->payload, config->payload_args, err);
+	return rc ? xm_context(err, "%s", path) : 0;
+}
+
+static int start_domain(struct vmm *vmm, const struct xt_config *config,
+			const struct request *request, struct xm_error *err)
+{
+	struct hv_config hv = {.memory_bytes = config->memory_bytes,
+			       .vcpus = config->vcpus,
+			       .huge_page_bytes = config->huge_page_bytes,
+			       .prefault = config->prefault,
+			       .log_kind = config->log_kind,
+			       .ring_entries = config->ring_entries};
+	int rc;
+
+	fill_record(&vmm->record, config);
+	rc = vmm_open(vmm, &hv, err);
+	if (!rc)
+		rc = load_payload(vmm, config, request->config_path, err);
+	if (!rc && !request->paused)
+		rc = hv_resume(vmm->domain, err);
+	if (rc)
+		return rc;
+	vmm->present = true;
+	vmm_events_say(vmm->events, "created", request->paused ? "paused" : "");
+	return vmm_server_start(vmm->server, err);
+}
+
+int vmm_start_create(struct vmm *vmm, json_t *packet, struct xm_error *err)
+{
+	struct request request = {0};
+	struct xt_config config = {0};
+	int rc;
+
+	rc = read_request(packet, &request, err);
+	if (!rc)
+		rc = xt_config_parse(request.config, request.config_path, &config, err);
+	if (rc)
+		return rc;
+	vmm->config = strdup(request.config);
+	rc = vmm->config ? start_domain(vmm, &config, &request, err)
+			 : xm_fail(err, XM_KIND_INTERNAL, -ENOMEM, "out of memory");
+	xt_config_finish(&config);
+	return rc;
+}
