@@ -276,7 +276,8 @@ const struct hv_section *hv_state_find(const struct hv_state *state, const char 
 
 /*
  * Reads everything but memory from a paused domain: vCPUs, LAPICs, irqchips, PIT, clock, devices.
- * It may dirty guest memory, so the last hv_log_clean() comes after it.
+ * It may dirty guest memory, so the last hv_log_clean() comes after it. One save or load of a
+ * domain at a time.
  */
 int hv_state_save(struct hv_domain *domain, struct hv_state *ret_state, struct xm_error *err);
 

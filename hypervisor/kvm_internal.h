@@ -47,6 +47,12 @@
 
 struct kvm_domain;
 
+/* The same instant on the host's two clocks. */
+struct kvm_instant {
+	uint64_t realtime_ns;
+	uint64_t host_tsc;
+};
+
 struct kvm_slot {
 	unsigned region;
 	uint64_t first; /* page of the region */
@@ -153,7 +159,9 @@ struct kvm_domain {
 	struct kvm_run_state run;
 	struct kvm_log_state log;
 	struct hv_device device;
-	uint8_t *xsave; /* xsave_bytes; state save and load, which exclude each other */
+	/* Of state save and load, which exclude each other. */
+	uint8_t *xsave;		/* xsave_bytes */
+	struct kvm_instant now; /* one for all vCPUs, so that their TSCs stay in step */
 
 	unsigned vcpu_count; /* created so far */
 	struct kvm_vcpu *vcpus;
@@ -243,6 +251,7 @@ uint64_t kvm_cpuid_xcr0(const struct kvm_cpuid_table *cpuid);
 bool kvm_cpuid_has_xsave(const struct kvm_cpuid_table *cpuid);
 
 /* kvm_state*.c, kvm_platform.c */
+struct kvm_instant kvm_state_now(struct kvm_domain *domain);
 int kvm_state_prepare(struct kvm_domain *domain, struct xm_error *err);
 int kvm_state_save(struct hv_domain *base, struct hv_state *ret_state, struct xm_error *err);
 int kvm_state_load(struct hv_domain *base, const struct hv_state *state, struct xm_error *err);

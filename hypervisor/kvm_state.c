@@ -67,6 +67,7 @@ static int save_all(struct kvm_domain *domain, struct hv_state *state, struct xm
 {
 	int rc = 0;
 
+	domain->now = kvm_state_now(domain);
 	for (unsigned i = 0; i < domain->vcpu_count && !rc; i++)
 		rc = save_kinds(domain, kvm_vcpu_sections, kvm_vcpu_section_count, i, state, err);
 	for (unsigned i = 0; i < KVM_NR_IRQCHIPS && !rc; i++)
@@ -166,6 +167,7 @@ static int load_all(struct kvm_domain *domain, const struct kinds *kinds, struct
 {
 	int rc = 0;
 
+	domain->now = kvm_state_now(domain);
 	for (unsigned i = 0; i < kvm_vm_section_count && !rc; i++)
 		for (unsigned n = 0; n < KVM_NR_IRQCHIPS && !rc; n++)
 			rc = load_kind(domain, kinds, i, n, err);

@@ -237,27 +237,23 @@ static int load_msrs(struct kvm_domain *domain, const struct hv_section *section
 
 /* ---------------------------------------------------------------------------- TSC */
 
-struct instant {
-	uint64_t realtime_ns;
-	uint64_t host_tsc;
-};
-
 static uint64_t read_tsc(void)
 {
 	return __builtin_ia32_rdtsc();
 }
 
-/* The same instant on both clocks: KVM knows it exactly where the TSC is the host's clock;
- * elsewhere, of a few tries the one that took least. */
-static struct instant now_on_both(struct kvm_domain *domain)
+/* KVM knows it exactly where the TSC is the host's clock; elsewhere, of a few tries the one that
+ * took least. */
+struct kvm_instant kvm_state_now(struct kvm_domain *domain)
 {
 	struct kvm_clock_data clock = {0};
-	struct instant best = {0};
+	struct kvm_instant best = {0};
 	uint64_t shortest = UINT64_MAX;
 
 	if (kvm_ioctl(domain->vm_fd, KVM_GET_CLOCK, &clock) == 0 &&
 	    clock.flags & KVM_CLOCK_REALTIME && clock.flags & KVM_CLOCK_HOST_TSC)
-		return (struct instant){.realtime_ns = clock.realtime, .host_tsc = clock.host_tsc};
+		return (struct kvm_instant){.realtime_ns = clock.realtime,
+					    .host_tsc = clock.host_tsc};
 	for (unsigned i = 0; i < 5; i++) {
 		uint64_t before = read_tsc();
 		struct timespec now;
@@ -286,7 +282,7 @@ static int save_tsc(struct kvm_domain *domain, uint32_t instance, struct hv_stat
 		    const char *name, struct xm_error *err)
 {
 	struct kvm_vcpu *vcpu = &domain->vcpus[instance];
-	struct instant now = now_on_both(domain);
+	struct kvm_instant now = domain->now;
 	struct kvm_tsc_section section = {.realtime_ns = now.realtime_ns};
 	uint64_t offset;
 	int khz = kvm_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, NULL);
@@ -297,6 +293,7 @@ static int save_tsc(struct kvm_domain *domain, uint32_t instance, struct hv_stat
 		rc = rc < 0 ? rc : tsc_offset(vcpu, KVM_GET_DEVICE_ATTR, &offset);
 		section.tsc = rc < 0 ? 0 : now.host_tsc + offset;
 	} else if (rc >= 0) { /* scaled: KVM alone knows the ratio in all its bits */
+		section.realtime_ns = kvm_state_now(domain).realtime_ns;
 		rc = kvm_vcpu_tsc(vcpu, &section.tsc);
 	}
 	return kvm_state_add(state, name, instance, rc, &section, sizeof(section), err);
@@ -318,7 +315,7 @@ static int load_tsc(struct kvm_domain *domain, const struct hv_section *section,
 		    struct xm_error *err)
 {
 	struct kvm_vcpu *vcpu = &domain->vcpus[section->instance];
-	struct instant now = now_on_both(domain);
+	struct kvm_instant now = domain->now;
 	struct kvm_tsc_section saved;
 	uint64_t elapsed, offset;
 	int rc;
@@ -328,14 +325,16 @@ static int load_tsc(struct kvm_domain *domain, const struct hv_section *section,
 		return kvm_load_error(section, "KVM_SET_TSC_KHZ", -EINVAL, err);
 	elapsed = now.realtime_ns > saved.realtime_ns ? now.realtime_ns - saved.realtime_ns : 0;
 	saved.tsc += (uint64_t)((unsigned __int128)elapsed * saved.khz / 1000000);
-	if (saved.khz != domain->tsc_khz) {
+	if (kvm_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, NULL) != (int)saved.khz) {
 		rc = kvm_ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)saved.khz);
 		if (rc < 0)
 			return kvm_load_error(section, "KVM_SET_TSC_KHZ", rc, err);
-		rc = write_tsc_msr(vcpu, saved.tsc);
-	} else {
+	}
+	if (saved.khz == domain->tsc_khz) {
 		offset = saved.tsc - now.host_tsc;
 		rc = tsc_offset(vcpu, KVM_SET_DEVICE_ATTR, &offset);
+	} else {
+		rc = write_tsc_msr(vcpu, saved.tsc);
 	}
 	return rc < 0 ? kvm_load_error(section, "KVM's TSC offset", rc, err) : 0;
 }

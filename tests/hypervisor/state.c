@@ -266,21 +266,24 @@ static void test_tsc_goes_on(void **unused)
 	struct tsc {
 		uint64_t tsc, realtime_ns;
 		uint32_t khz;
-	} before, after;
+	} before, after, other;
 	struct hv_state saved, again;
 	struct fixture from, to;
 	int64_t elapsed, error;
 
 	(void)unused;
-	fixture_start(&from, (struct hv_config){.vcpus = 1}, "count");
+	fixture_start(&from, (struct hv_config){.vcpus = VCPUS}, "count");
 	fixture_pause(&from);
 	assert_ok(hv_state_save(from.domain, &saved, &from.err), &from.err);
-	fixture_create(&to, (struct hv_config){.vcpus = 1});
+	fixture_create(&to, (struct hv_config){.vcpus = VCPUS});
 	copy_memory(&from, &to);
 	assert_ok(hv_state_load(to.domain, &saved, &to.err), &to.err);
 	assert_ok(hv_state_save(to.domain, &again, &to.err), &to.err);
 	memcpy(&before, find(&saved, "tsc")->data, sizeof(before));
 	memcpy(&after, find(&again, "tsc")->data, sizeof(after));
+	memcpy(&other, hv_state_find(&again, "tsc", 1)->data, sizeof(other));
+	assert_int_equal(after.tsc, other.tsc); /* vCPUs stay in step */
+	assert_int_equal(after.realtime_ns, other.realtime_ns);
 	elapsed = (int64_t)(after.realtime_ns - before.realtime_ns);
 	error = (int64_t)((after.tsc - before.tsc) * 1000000 / before.khz) - elapsed;
 	assert_true(after.tsc > before.tsc);
