@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stream of docs/stream.md, read independently of xmigrate's own code."""
