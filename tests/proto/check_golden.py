@@ -48,6 +48,9 @@ def check_table(xmstream, folder):
 def check_commands(xmstream, folder):
     good, other, bad = (os.path.join(folder, name) for name in
                         ("good-two-rounds.xms", "good-all-encodings.xms", "seal-digest.xms"))
+    _, output = run(xmstream, "diff", good, os.path.join(folder, "good-paused.xms"))
+    if output != "paused: False and True\n":
+        yield f"diff with the same domain, paused, says {output}"
     same, _ = run(xmstream, "diff", good, good)
     if same != 0:
         yield f"diff of a file with itself exits with {same}"
@@ -60,7 +63,8 @@ def check_commands(xmstream, folder):
         yield f"diff with a broken file exits with {broken}"
     status, output = run(xmstream, "inspect", "--json", good)
     names = [json.loads(line).get("name") for line in output.splitlines()]
-    expected = [None, "HELLO", "STATIC", "STATE", "PAGES", "PAGES", "SEAL", "PAGES", "SEAL", "STATE", "END"]
+    expected = [None, "HELLO", "STATIC", "STATE", "PAGES", "PAGES", "SEAL", "PAGES", "SEAL",
+                "STATE", "END"]
     if status != 0 or names != expected:
         yield f"inspect exits with {status} and lists {names}"
     status, output = run(xmstream, "inspect", good)

@@ -93,6 +93,13 @@ CASE(good_all_encodings)
 	story_end(s);
 }
 
+CASE(good_paused)
+{
+	base(s);
+	s->end.paused = true;
+	story_end_again(s, END);
+}
+
 /* As a later minor version might write: unknown fields, an unknown frame, an unknown soft flag. */
 CASE(good_later_minor)
 {
@@ -605,6 +612,7 @@ static const struct golden {
 	GOOD(good_two_rounds, "the story that all bad ones are made from"),
 	GOOD(good_all_encodings, "two objects, every encoding, zero pages in RAW and ZSTD, a page "
 				 "that becomes zero, an empty last round"),
+	GOOD(good_paused, "a domain that was paused before it was saved"),
 	GOOD(good_later_minor, "version 1.9: unknown field, flag, reserved byte, skippable frame"),
 	BAD(stream_magic, "stream-magic", DECODERS, "does not begin with XMSTREAM"),
 	BAD(stream_byte_order, "byte-order", DECODERS, "byte order mark of a big-endian writer"),

@@ -339,7 +339,8 @@ static void rounds(void **state)
 	assert_int_equal(received.channel_count, PF_CHANNELS_MAX);
 	assert_memory_equal(received.last_seq, seal.last_seq, sizeof(seal.last_seq));
 	ROUND_TRIP(end, &end, &end_received, &body);
-	assert_true(end_received.rounds == 9 && end_received.digest == digest && end_received.paused);
+	assert_true(end_received.rounds == 9 && end_received.digest == digest &&
+		    end_received.paused);
 	ROUND_TRIP(sealed, &sealed, &sealed_received, &body);
 	assert_int_equal(sealed_received.round, UINT32_MAX);
 	seal.channel_count = 0;
