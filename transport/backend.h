@@ -2,15 +2,15 @@
 /*
  * The implementer's view of a session: what tcp/, memory/ and file/ provide behind transport.h.
  * Each op has the contract of the function of the same name there; session.c, send.c and receive.c
- * do what is the same for all: argument checks, numbering, the stream header, statistics, staging and
- * the bandwidth limit.
+ * do what is the same for all: argument checks, numbering, the stream header, statistics, staging
+ * and the bandwidth limit.
  *
- * A backend embeds struct tp_session as the first member of its own struct, calls tp_session_init(),
- * and frees itself in its destroy op, which ends in tp_session_finish().
+ * A backend embeds struct tp_session as the first member of its own struct, calls
+ * tp_session_init(), and frees itself in its destroy op, which ends in tp_session_finish().
  *
- * Threads: send and receive of one channel and direction come from one thread at a time, shutdown from any,
- * several times. A backend's own fields name their lock in its own file. Session locks are leaves: none is
- * held while another is taken or an op is called.
+ * Threads: send and receive of one channel and direction come from one thread at a time, shutdown
+ * from any, several times. A backend's own fields name their lock in its own file. Session locks
+ * are leaves: none is held while another is taken or an op is called.
  */
 #ifndef XM_TRANSPORT_BACKEND_H
 #define XM_TRANSPORT_BACKEND_H
@@ -30,8 +30,9 @@ struct tp_ops {
 	int (*send)(struct tp_session *session, unsigned channel, const struct iovec *parts,
 		    int count, struct xm_error *err);
 	/*
-	 * Fills all of the parts, or fails. `at_start`: a frame, or the stream, begins here. The peer's clean
-	 * end is then -ENODATA for a file, and "closed the connection" elsewhere; later it is a cut.
+	 * Fills all of the parts, or fails. `at_start`: a frame, or the stream, begins here. The
+	 * peer's clean end is then -ENODATA for a file, and "closed the connection" elsewhere;
+	 * later it is a cut.
 	 */
 	int (*receive)(struct tp_session *session, unsigned channel, const struct iovec *parts,
 		       int count, bool at_start, struct xm_error *err);
@@ -94,8 +95,8 @@ void tp_session_sent(struct tp_session *session, size_t bytes);
 void tp_session_received(struct tp_session *session, size_t bytes);
 
 /*
- * Until when a call that has been blocked since `since_ns` may wait, if nothing else moves. A call that has waited
- * until then asks again: another channel may have moved in the meantime.
+ * Until when a call that has been blocked since `since_ns` may wait, if nothing else moves. A call
+ * that has waited until then asks again: another channel may have moved in the meantime.
  */
 uint64_t tp_session_deadline(const struct tp_session *session, uint64_t since_ns);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A place in a caller's list of iovecs: how far a gathered read or write has come. The list itself is
- * left alone. Threads: a cursor belongs to one.
+ * A place in a caller's list of iovecs: how far a gathered read or write has come. The list itself
+ * is left alone. Threads: a cursor belongs to one.
  */
 #ifndef XM_TRANSPORT_CURSOR_H
 #define XM_TRANSPORT_CURSOR_H

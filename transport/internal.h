@@ -9,8 +9,8 @@
 int tp_channel_check(struct tp_session *session, unsigned channel, struct xm_error *err);
 
 /*
- * After a failure of a backend: if the session was shut down meanwhile, then that is the reason, whatever
- * the backend saw of it. Returns the code to return.
+ * After a failure of a backend: if the session was shut down meanwhile, then that is the reason,
+ * whatever the backend saw of it. Returns the code to return.
  */
 int tp_explain(struct tp_session *session, int rc, struct xm_error *err);
 

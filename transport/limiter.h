@@ -2,9 +2,9 @@
 /*
  * A token bucket that the senders of a session share.
  *
- * Tokens are bytes. They come at the limit's rate, up to a burst of TP_LIMITER_BURST_MS; a sender waits
- * until there is at least one, and then takes its whole frame, so the bucket can be in debt by a
- * frame. That keeps the long-run rate exact, whatever the size of frames.
+ * Tokens are bytes. They come at the limit's rate, up to a burst of TP_LIMITER_BURST_MS; a sender
+ * waits until there is at least one, and then takes its whole frame, so the bucket can be in debt
+ * by a frame. That keeps the long-run rate exact, whatever the size of frames.
  *
  * Threads: any; all fields but `rate` are guarded by `lock`.
  */

@@ -9,8 +9,9 @@
 #include "transport/internal.h"
 
 /*
- * Half of a small L2 cache: the batch is copied in, looked at for zeros, hashed and sent while it is still
- * there, and two buffers of a channel fit into 1 MiB together with what else a core is doing.
+ * Half of a small L2 cache: the batch is copied in, looked at for zeros, hashed and sent while it
+ * is still there, and two buffers of a channel fit into 1 MiB together with what else a core is
+ * doing.
  */
 #define BUFFER_CAPACITY	 (256u << 10)
 #define BUFFER_ALIGNMENT 4096u

@@ -2,11 +2,11 @@
 /*
  * The seam between the engine and what carries its frames.
  *
- * A session joins two ends by numbered channels: channel 0 carries framed control messages and is never
- * blocked behind pages; channels 1..n carry batches of pages. The seam is at "a framed control message" and
- * "a batch of pages", not at "a byte stream": TCP sends a staged batch with one gathered write, the
- * in-process transport copies it, RDMA can write it one-sidedly. A transport knows frame headers
- * (proto/frame.h), and neither messages nor domains.
+ * A session joins two ends by numbered channels: channel 0 carries framed control messages and is
+ * never blocked behind pages; channels 1..n carry batches of pages. The seam is at "a framed
+ * control message" and "a batch of pages", not at "a byte stream": TCP sends a staged batch with
+ * one gathered write, the in-process transport copies it, RDMA can write it one-sidedly. A
+ * transport knows frame headers (proto/frame.h), and neither messages nor domains.
  *
  * The order of a session's life, at either end:
  *
@@ -14,19 +14,20 @@
  *	tp_file_create, tp_file_open (file/file.h)              a session with channel 0
  *	tp_open_channels(n)                                     channels 1..n
  *	tp_send / tp_receive ...                                any number, any thread per channel
- *	tp_shutdown                                             optional: wakes everybody with an error
+ *	tp_finish                                               a file that was written
+ *	tp_shutdown                                             optional: everybody wakes and fails
  *	tp_destroy
  *
- * The stream header goes ahead of the first control frame of the end that connected or creates the file, and is
- * checked by the other end's first tp_receive() on channel 0; neither end sees it.
+ * The stream header goes ahead of the first control frame of the end that connected or creates the
+ * file, and is checked by the other end's first tp_receive() on channel 0; neither end sees it.
  *
  * Threads: for each channel one thread sends and one receives at a time; different channels are
  * independent. tp_shutdown() and the tp_set_ functions may be called by anybody at any time.
  * tp_destroy() comes after all others have returned.
  *
  * Errors: kind NETWORK for a peer that is lost (-ECONNRESET, -EPIPE, -ETIMEDOUT ...), STORAGE for a
- * file, DATA for bytes that break the framing, CANCELLED (-ECANCELED) after tp_shutdown(). After an error a channel is
- * of no further use.
+ * file, DATA for bytes that break the framing, CANCELLED (-ECANCELED) after tp_shutdown(). After
+ * an error a channel is of no further use.
  */
 #ifndef XM_TRANSPORT_TRANSPORT_H
 #define XM_TRANSPORT_TRANSPORT_H
@@ -80,11 +81,11 @@ int tp_send(struct tp_session *session, unsigned channel, const struct tp_frame 
 	    const void *payload, uint32_t payload_size, struct xm_error *err);
 
 /*
- * The bytes of a batch go through a staging buffer of the transport, because a running guest changes pages
- * between hashing and sending; its size suits an L2 cache. get waits until one is free and
- * lends it to the caller; submit gives it back with `payload_size` bytes filled in, to be sent as the
- * frame's payload, and the transport owns it until the send is complete. A buffer that will not be sent
- * goes back by tp_buffer_put().
+ * The bytes of a batch go through a staging buffer of the transport, because a running guest
+ * changes pages between hashing and sending; its size suits an L2 cache. get waits until one is
+ * free and lends it to the caller; submit gives it back with `payload_size` bytes filled in, to be
+ * sent as the frame's payload, and the transport owns it until the send is complete. A buffer that
+ * will not be sent goes back by tp_buffer_put().
  */
 size_t tp_buffer_capacity(const struct tp_session *session);
 int tp_buffer_get(struct tp_session *session, unsigned channel, struct tp_buffer **ret_buffer,
@@ -100,9 +101,10 @@ uint64_t tp_last_seq(const struct tp_session *session, unsigned channel);
 
 /*
  * Waits for a channel's next frame and returns its header and body; the body's checksum was
- * verified, and it stays valid until the next receive on this channel. Unknown frames that may be skipped are
- * skipped. If the header says that a payload follows, exactly one tp_receive_payload() comes next.
- * -ENODATA (kind DATA) when a file ends here, -ECONNRESET (NETWORK) when the peer closed.
+ * verified, and it stays valid until the next receive on this channel. Unknown frames that may be
+ * skipped are skipped. If the header says that a payload follows, exactly one tp_receive_payload()
+ * comes next. -ENODATA (kind DATA) when a file ends here, -ECONNRESET (NETWORK) when the peer
+ * closed.
  */
 int tp_receive(struct tp_session *session, unsigned channel, struct pf_header *ret_header,
 	       const void **ret_body, struct xm_error *err);
@@ -115,17 +117,17 @@ int tp_receive_payload(struct tp_session *session, unsigned channel, const struc
 /* ------------------------------------------------------------------- settings */
 
 /*
- * Limits the page channels together to so many bytes per second (0: no limit), from now on, for those
- * who wait for their turn as well. Control frames are never held up by it. A limit below TP_BANDWIDTH_MIN is
- * raised to that: one batch would take so long that the peer would give us up.
+ * Limits the page channels together to so many bytes per second (0: no limit), from now on, for
+ * those who wait for their turn as well. Control frames are never held up by it. A limit below
+ * TP_BANDWIDTH_MIN is raised to that: one batch would take so long that the peer would give us up.
  */
 #define TP_BANDWIDTH_MIN (64u << 10)
 void tp_set_bandwidth(struct tp_session *session, uint64_t bytes_per_s);
 
 /*
- * A send or receive fails with -ETIMEDOUT once it has waited for so long while no byte moved on any channel of
- * the session, in either direction. Default TP_TIMEOUT_MS; a shorter time counts from the next wait
- * on. Not for a file, which does not keep anybody waiting but its own reader.
+ * A send or receive fails with -ETIMEDOUT once it has waited for so long while no byte moved on any
+ * channel of the session, in either direction. Default TP_TIMEOUT_MS; a shorter time counts from
+ * the next wait on. Not for a file, which does not keep anybody waiting but its own reader.
  */
 #define TP_TIMEOUT_MS 30000u
 void tp_set_timeout(struct tp_session *session, uint32_t timeout_ms);
@@ -142,7 +144,7 @@ void tp_stats(const struct tp_session *session, struct tp_stats *ret_stats);
 /* Ends the session at once: every blocked call, here and at the peer, returns with an error. */
 void tp_shutdown(struct tp_session *session);
 
-/* For a file that was written: everything is on stable storage when this returns 0. No-op elsewhere. */
+/* A file that was written is on stable storage when this returns 0. No-op elsewhere. */
 int tp_finish(struct tp_session *session, struct xm_error *err);
 
 void tp_destroy(struct tp_session *session); /* NULL is fine */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a transport makes of bytes from outside: the preamble of a connection, and a stream as a file
- * session gives it to the readers of two channels. Checksums are mended first, because a mutation
- * hardly ever has the right ones; nobody may crash, and nobody may wait for ever.
+ * What a transport makes of bytes from outside: the preamble of a connection, and a stream as a
+ * file session gives it to the readers of two channels. Checksums are mended first, because a
+ * mutation hardly ever has the right ones; nobody may crash, and nobody may wait for ever.
  */
 #include <endian.h>
 #include <pthread.h>
@@ -104,7 +104,7 @@ static void read_channel(struct tp_session *session, unsigned channel)
 	}
 	if (err.kind != XM_KIND_DATA && err.kind != XM_KIND_CANCELLED)
 		abort();
-	/* As the engine does: a channel's failure ends the session. The file's end is both channels' anyway. */
+	/* As the engine does: a channel's failure ends the session. */
 	tp_shutdown(session);
 }
 

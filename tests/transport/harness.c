@@ -192,7 +192,7 @@ int send_batches(struct task *task)
 	return 0;
 }
 
-/* Reads a payload scattered over pieces of growing size, more of them than one system call takes. */
+/* Reads a payload scattered over growing pieces, more of them than one system call takes. */
 static int receive_scattered(struct task *task, uint8_t *to, uint32_t size)
 {
 	struct iovec parts[400];

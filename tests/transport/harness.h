@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sessions of every kind for the same tests, threads with a result, and batches that can be verified. */
+/* Sessions of every kind for the same tests, threads with a result, and verifiable batches. */
 #ifndef XM_TESTS_TRANSPORT_HARNESS_H
 #define XM_TESTS_TRANSPORT_HARNESS_H
 
@@ -28,7 +28,7 @@ void part(struct joined *ends); /* either end may be NULL by then */
 /* For TCP: accepts one connection and reads its preamble. */
 int accept_one(int listener, unsigned *ret_channel);
 
-/* A connected pair of TCP sockets: `ret_raw` is the test's, the other is, or becomes, a session's. */
+/* A connected pair of TCP sockets: `ret_raw` is the test's, the other is for a session. */
 int raw_pair(int *ret_raw);
 struct tp_session *accept_raw(int *ret_raw);
 

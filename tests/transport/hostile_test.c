@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A peer that sends what it likes: damaged, cut, oversized, out of turn, byte by byte, or nothing any more. */
+/* A peer that sends what it likes: damaged, cut, oversized, out of turn, or byte by byte. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>

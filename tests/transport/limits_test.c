@@ -86,7 +86,7 @@ static void test_bandwidth(void **state)
 	part(&ends);
 }
 
-/* At 64 KiB/s a batch takes 4 s; the sender that waits for that goes on at once when the limit is lifted. */
+/* At 64 KiB/s a batch takes 4 s; its sender goes on at once when the limit is lifted. */
 static void test_bandwidth_changes_at_once(void **state)
 {
 	struct joined ends = join(kind_of(state), 1);
@@ -160,8 +160,9 @@ static void let_time_pass(enum kind kind)
 }
 
 /*
- * Everybody waits for something, and one end ends it. At the other end, who waits for the peer gets an error
- * of the network; who waits for his own side (a buffer, a turn under the limit) is woken by his own shutdown.
+ * Everybody waits for something, and one end ends it. At the other end, who waits for the peer gets
+ * an error of the network; who waits for his own side (a buffer, a turn under the limit) is woken
+ * by his own shutdown.
  */
 static void shut_down_while_busy(enum kind kind, bool at_a, bool limited)
 {
@@ -249,7 +250,7 @@ static void test_shutdown_wakes_opening(void **state)
 	}
 }
 
-/* ------------------------------------------------------------------ a peer that goes, or says nothing */
+/* ------------------------------------------------------------------ a peer that is gone */
 
 static int send_16_mib(struct task *task)
 {

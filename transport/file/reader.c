@@ -11,13 +11,13 @@
 #include "transport/file/file.h"
 #include "transport/file/internal.h"
 
-/* Headers and bodies come from here; a payload is copied for the part that was read ahead with them. */
+/* Headers and bodies come from here, and what little of a payload was read ahead with them. */
 #define AHEAD_SIZE 4096u
 
 /*
- * Whose turn it is. The piece of the file that comes next belongs to one channel; `left` counts down
- * while that channel's reader takes it, and at 0 the next frame's header is looked at by whoever comes first.
- * The first piece is the stream header, of channel 0.
+ * Whose turn it is. The piece of the file that comes next belongs to one channel; `left` counts
+ * down while that channel's reader takes it, and at 0 the next frame's header is looked at by
+ * whoever comes first. The first piece is the stream header, of channel 0.
  */
 struct reader {
 	struct tp_session base;

@@ -18,7 +18,7 @@
 #define GATHER_SIZE (1u << 20)
 #define DIRECT_MIN  (64u << 10)
 
-/* The disk starts on what was written every so often, so that tp_finish() finds little left to wait for. */
+/* The disk is told to start every so often, so that tp_finish() has little to wait for. */
 #define WRITEBACK_STEP (8u << 20)
 
 struct writer {

@@ -2,8 +2,8 @@
 /*
  * A bounded queue of bytes between one writer and one reader, which are different threads.
  *
- * The lock guards the positions only; the bytes between them belong to the reader, the others to the
- * writer, so both copy at the same time.
+ * The lock guards the positions only; the bytes between them belong to the reader, the others to
+ * the writer, so both copy at the same time.
  */
 #ifndef XM_TRANSPORT_MEMORY_QUEUE_H
 #define XM_TRANSPORT_MEMORY_QUEUE_H
@@ -30,8 +30,8 @@ void tp_queue_finish(struct tp_queue *queue); /* also of zeroed memory */
 void tp_queue_close(struct tp_queue *queue);
 
 /*
- * Waits until there is room to put (bytes to take), or until the time `until_ns`, and says how many contiguous
- * bytes there are and where. -EPIPE: closed (for the reader: and empty); -ETIMEDOUT.
+ * Waits until there is room to put (bytes to take), or until the time `until_ns`, and says how many
+ * contiguous bytes there are and where. -EPIPE: closed (for the reader: and empty); -ETIMEDOUT.
  */
 int tp_queue_room(struct tp_queue *queue, uint64_t until_ns, uint8_t **ret_at, size_t *ret_size);
 int tp_queue_bytes(struct tp_queue *queue, uint64_t until_ns, uint8_t **ret_at, size_t *ret_size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Moves bytes through the sockets: as few system calls as can be, and a wait only when there must be one. */
+/* Moves bytes through the sockets: few system calls, and a wait only when there must be one. */
 #include <errno.h>
 #include <poll.h>
 

@@ -44,8 +44,9 @@ int tp_socket_start(int fd, const struct sockaddr *address, socklen_t size);
 int tp_socket_connected(int fd, uint64_t until_ns);
 
 /*
- * Waits for POLLIN or POLLOUT: 0, -ETIMEDOUT or another -errno. An error of the socket counts as ready. No channel is ever
- * closed by halves, so who waits for room while the peer closes gets -EPIPE.
+ * Waits for POLLIN or POLLOUT: 0, -ETIMEDOUT or another -errno. An error of the socket counts as
+ * ready. No channel is ever closed by halves, so who waits for room while the peer closes gets
+ * -EPIPE.
  */
 int tp_socket_wait(int fd, short events, uint64_t until_ns);
 

@@ -8,7 +8,7 @@
 #include "transport/tcp/internal.h"
 #include "transport/transport.h"
 
-/* Every channel of one migration may be on its way at once, and a few migrations may start together. */
+/* All channels of a migration may be on their way at once, and a few migrations together. */
 enum { BACKLOG = 8 * (1 + TP_CHANNELS_MAX) };
 
 static int explain(int code, const struct addrinfo *at, struct xm_error *err)

@@ -7,17 +7,17 @@
 #include "transport/tcp/internal.h"
 
 /*
- * What is read with a frame's header in one call. On the control channel whole frames, and what follows
- * them; on page channels the header and a usual body, and hardly any of the payload, for which there is a
- * better place than here.
+ * What is read with a frame's header in one call. On the control channel whole frames, and what
+ * follows them; on page channels the header and a usual body, and hardly any of the payload, for
+ * which there is a better place than here.
  */
 #define TP_TCP_AHEAD_CONTROL 4096u
 #define TP_TCP_AHEAD_PAGES   1024u
 
 struct tp_tcp_channel {
 	/*
-	 * -1 until connected, and then constant until destroy. Written under the session's lock; the
-	 * channel's own threads start after tp_open_channels(), and need none to read it.
+	 * -1 until connected, and then constant until destroy. Written under the session's lock;
+	 * the channel's own threads start after tp_open_channels(), and need none to read it.
 	 */
 	int fd;
 	/* The channel's receiver: bytes read and not yet asked for. */

@@ -13,8 +13,8 @@
 #include "transport/transport.h"
 
 /*
- * A host that vanished without a word is noticed after IDLE + COUNT x INTERVAL seconds even on a channel on which
- * nobody sends: within the default idle timeout.
+ * A host that vanished without a word is noticed after IDLE + COUNT x INTERVAL seconds even on a
+ * channel on which nobody sends: within the default idle timeout.
  */
 enum { KEEPALIVE_IDLE_S = 10, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_COUNT = 3 };
 
