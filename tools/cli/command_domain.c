@@ -133,10 +133,14 @@ int command_report(struct cli *cli, const struct cli_arguments *args, struct xm_
 	rc = cli_call_domain(cli, "GET", args->words[0], query, NULL, wait_ms, &report, err);
 	if (rc)
 		return rc;
-	if (cli_count(report, "sequence") <= after)
+	if (cli_count(report, "sequence") == 0)
 		rc = xm_fail(err, XM_KIND_CONFLICT, -ETIMEDOUT,
-			     "'%s' has made no report above number %llu: wait longer, or look at "
-			     "its console",
+			     "'%s' has made no report: give it time, or look at its console",
+			     args->words[0]);
+	else if (cli_count(report, "sequence") <= after)
+		rc = xm_fail(err, XM_KIND_CONFLICT, -ETIMEDOUT,
+			     "'%s' has made no report above number %llu: give it time, or look "
+			     "at its console",
 			     args->words[0], (unsigned long long)after);
 	else if (cli->json)
 		cli_print_json(report);

@@ -14,12 +14,14 @@
 #define BAR_WIDTH     40
 #define COLUMNS_MIN   20
 #define COLUMNS_MAX   200
+#define LINE_SIZE     512
 #define PLAIN_LINE_NS XM_NS_PER_S
 
-/* The figures of one OPERATION as texts. */
+/* The figures of one OPERATION as texts; "" where there is nothing to say yet, or any more. */
 struct figures {
 	uint64_t round;
-	double done; /* share of memory that need not be sent again, 0 to 1 */
+	const char *verb; /* what `sent` was: sent, read or received */
+	double done;	  /* share of memory that need not be sent again, 0 to 1 */
 	char sent[UNITS_TEXT_MAX];
 	char remaining[UNITS_TEXT_MAX];
 	char dirty_rate[UNITS_TEXT_MAX];
@@ -34,21 +36,54 @@ void progress_init(struct progress *progress, bool silent)
 	*progress = (struct progress){.silent = silent, .terminal = isatty(STDERR_FILENO)};
 }
 
-static void read_figures(const json_t *operation, struct figures *figures)
+/* Whether pages are being copied: before and after that, most figures mean nothing. */
+static bool is_copying(const json_t *operation)
+{
+	const char *state = cli_text(operation, "state");
+
+	return strcmp(state, "pre-copy") == 0 || strcmp(state, "receiving") == 0 ||
+	       strcmp(state, "stop-and-copy") == 0;
+}
+
+static void read_figures(const json_t *operation, struct figures *ret_figures)
 {
 	const json_t *progress = json_object_get(operation, "progress");
 	uint64_t memory = cli_count(progress, "memory_bytes");
 	uint64_t remaining = cli_count(progress, "remaining_bytes");
+	struct figures figures = {.round = cli_count(progress, "round")};
+	const char *kind = cli_text(operation, "kind");
 
-	figures->round = cli_count(progress, "round");
-	figures->done = memory && remaining < memory ? 1 - (double)remaining / (double)memory : 0;
-	units_show_size(figures->sent, cli_count(progress, "wire_bytes"));
-	units_show_size(figures->remaining, remaining);
-	units_show_rate(figures->dirty_rate, cli_number(progress, "dirty_rate"));
-	units_show_rate(figures->bandwidth, cli_number(progress, "bandwidth"));
-	units_show_ms(figures->pause, cli_number(progress, "predicted_pause_ms"));
-	units_show_ms(figures->eta, cli_number(progress, "eta_ms"));
-	units_show_ms(figures->elapsed, cli_number(progress, "elapsed_ms"));
+	figures.verb = strcmp(kind, "restore") == 0    ? "read"
+		       : strcmp(kind, "incoming") == 0 ? "received"
+						       : "sent";
+
+	units_show_ms(figures.elapsed, cli_number(progress, "elapsed_ms"));
+	if (figures.round > 0) {
+		units_show_size(figures.sent, cli_count(progress, "wire_bytes"));
+		figures.done =
+			memory && remaining < memory ? 1 - (double)remaining / (double)memory : 0;
+	}
+	if (figures.round > 0 && is_copying(operation)) {
+		units_show_size(figures.remaining, remaining);
+		if (cli_number(progress, "dirty_rate") > 0)
+			units_show_rate(figures.dirty_rate, cli_number(progress, "dirty_rate"));
+		if (cli_number(progress, "bandwidth") > 0)
+			units_show_rate(figures.bandwidth, cli_number(progress, "bandwidth"));
+		if (cli_number(progress, "predicted_pause_ms") > 0)
+			units_show_ms(figures.pause, cli_number(progress, "predicted_pause_ms"));
+		if (cli_number(progress, "eta_ms") > 0)
+			units_show_ms(figures.eta, cli_number(progress, "eta_ms"));
+	}
+	*ret_figures = figures;
+}
+
+/* Appends ", label value" unless the value is empty; ", " only where something stands before it. */
+static void add_figure(char *line, size_t size, const char *label, const char *value)
+{
+	size_t used = strlen(line);
+
+	if (value[0])
+		snprintf(line + used, size - used, "%s%s %s", used ? ", " : "", label, value);
 }
 
 static int columns(void)
@@ -80,30 +115,47 @@ static void erase(struct progress *progress)
 	progress->lines = 0;
 }
 
+/* "migrate web1 to host2:4411: pre-copy, round 3, 1.20 s" */
+static void draw_head(struct progress *progress, const json_t *operation,
+		      const struct figures *figures)
+{
+	const char *kind = cli_text(operation, "kind");
+	bool from = strcmp(kind, "restore") == 0 || strcmp(kind, "incoming") == 0;
+	char line[LINE_SIZE];
+	size_t used;
+
+	snprintf(line, sizeof(line), "%s %s %s %s: %s", kind, cli_text(operation, "domain"),
+		 from ? "from" : "to", cli_text(operation, "peer"), cli_text(operation, "state"));
+	used = strlen(line);
+	if (figures->round > 0)
+		snprintf(line + used, sizeof(line) - used, ", round %llu",
+			 (unsigned long long)figures->round);
+	used = strlen(line);
+	snprintf(line + used, sizeof(line) - used, ", %s", figures->elapsed);
+	draw_line(progress, line);
+}
+
 static void draw_block(struct progress *progress, const json_t *operation)
 {
-	const char *peer = cli_text(operation, "peer");
 	struct figures figures;
 	char bar[BAR_WIDTH + 1];
-	char line[COLUMNS_MAX + 56];
-	int filled;
+	char line[LINE_SIZE];
 
 	read_figures(operation, &figures);
-	filled = (int)(figures.done * BAR_WIDTH);
-	memset(bar, '.', BAR_WIDTH);
-	memset(bar, '#', (size_t)filled);
-	bar[BAR_WIDTH] = '\0';
 	erase(progress);
-	snprintf(line, sizeof(line), "%s %s %s %s: %s, round %llu, %s", cli_text(operation, "kind"),
-		 cli_text(operation, "domain"),
-		 strcmp(cli_text(operation, "kind"), "migrate") == 0 ? "to" : "-", peer,
-		 cli_text(operation, "state"), (unsigned long long)figures.round, figures.elapsed);
+	draw_head(progress, operation, &figures);
+	memset(bar, '.', BAR_WIDTH);
+	memset(bar, '#', (size_t)(figures.done * BAR_WIDTH));
+	bar[BAR_WIDTH] = '\0';
+	snprintf(line, sizeof(line), "[%s] %3d %%", bar, (int)(figures.done * 100));
+	add_figure(line, sizeof(line), "remaining", figures.remaining);
+	add_figure(line, sizeof(line), "ETA", figures.eta);
 	draw_line(progress, line);
-	snprintf(line, sizeof(line), "[%s] %3d %%  remaining %s, ETA %s", bar,
-		 (int)(figures.done * 100), figures.remaining, figures.eta);
-	draw_line(progress, line);
-	snprintf(line, sizeof(line), "sent %s at %s, dirtied at %s, pause about %s", figures.sent,
-		 figures.bandwidth, figures.dirty_rate, figures.pause);
+	line[0] = '\0';
+	add_figure(line, sizeof(line), figures.verb, figures.sent);
+	add_figure(line, sizeof(line), "bandwidth", figures.bandwidth);
+	add_figure(line, sizeof(line), "dirty rate", figures.dirty_rate);
+	add_figure(line, sizeof(line), "predicted pause", figures.pause);
 	draw_line(progress, line);
 	fflush(stderr);
 }
@@ -126,16 +178,26 @@ static bool is_due(struct progress *progress, const json_t *operation, uint64_t 
 static void print_plain(struct progress *progress, const json_t *operation)
 {
 	struct figures figures;
+	char line[LINE_SIZE];
+	char round[UNITS_TEXT_MAX] = "";
 
 	read_figures(operation, &figures);
-	if (!is_due(progress, operation, figures.round))
+	/* The end is said by the summary or by the error. */
+	if (json_is_true(json_object_get(operation, "finished")) ||
+	    !is_due(progress, operation, figures.round))
 		return;
-	cli_print_line(stderr,
-		       "%s: %s, round %llu, sent %s, remaining %s, dirty rate %s, bandwidth %s, "
-		       "predicted pause %s, ETA %s",
-		       cli_text(operation, "domain"), cli_text(operation, "state"),
-		       (unsigned long long)figures.round, figures.sent, figures.remaining,
-		       figures.dirty_rate, figures.bandwidth, figures.pause, figures.eta);
+	if (figures.round > 0)
+		snprintf(round, sizeof(round), "%llu", (unsigned long long)figures.round);
+	snprintf(line, sizeof(line), "%s: %s", cli_text(operation, "domain"),
+		 cli_text(operation, "state"));
+	add_figure(line, sizeof(line), "round", round);
+	add_figure(line, sizeof(line), figures.verb, figures.sent);
+	add_figure(line, sizeof(line), "remaining", figures.remaining);
+	add_figure(line, sizeof(line), "dirty rate", figures.dirty_rate);
+	add_figure(line, sizeof(line), "bandwidth", figures.bandwidth);
+	add_figure(line, sizeof(line), "predicted pause", figures.pause);
+	add_figure(line, sizeof(line), "ETA", figures.eta);
+	cli_print_line(stderr, "%s", line);
 }
 
 void progress_show(struct progress *progress, const json_t *operation)

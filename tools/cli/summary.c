@@ -64,17 +64,23 @@ static void print_summary(struct cli *cli, const json_t *operation)
 	const json_t *progress = json_object_get(operation, "progress");
 	const json_t *result = json_object_get(operation, "result");
 	const json_t *pause = json_object_get(result, "pause");
-	bool read = strcmp(cli_text(operation, "kind"), "restore") == 0;
+	const char *kind = cli_text(operation, "kind");
+	bool read = strcmp(kind, "restore") == 0;
+	bool received = strcmp(kind, "incoming") == 0;
 	char text[UNITS_TEXT_MAX];
 
 	print_beginning(operation);
 	printf(" in %s", units_show_ms(text, cli_number(result, "total_ms")));
 	if (!read)
-		printf(": pause %s, %llu rounds",
+		printf(": pause %s, %llu round%s",
 		       units_show_ms(text, cli_number(pause, "total_ms")),
-		       (unsigned long long)cli_count(progress, "round"));
+		       (unsigned long long)cli_count(progress, "round"),
+		       cli_count(progress, "round") == 1 ? "" : "s");
 	printf("%s %s %s", read ? ":" : ",",
-	       units_show_size(text, cli_count(progress, "wire_bytes")), read ? "read" : "sent");
+	       units_show_size(text, cli_count(progress, "wire_bytes")),
+	       read	  ? "read"
+	       : received ? "received"
+			  : "sent");
 	if (json_is_string(json_object_get(result, "digest")))
 		printf(", digest %s", cli_text(result, "digest"));
 	if (json_is_integer(json_object_get(result, "audit_pages")))

@@ -364,19 +364,24 @@ class Moves(CliTest):
             self.assertEqual(daemon.requests.pop().body["to"], peer)
 
     def test_plain_progress(self):
-        answers = [(200, operation(2, round=1)), (200, operation(3, round=2, wire_bytes=1 << 30)),
+        answers = [(200, operation(2, "negotiate", round=0)), (200, operation(3, round=1, eta_ms=0)), (200, operation(3, round=2, wire_bytes=1 << 30)),
                    (200, operation(4, round=2, wire_bytes=1 << 30)),
-                   (200, operation(5, "stop-and-copy", round=2)), (200, moved())]
+                   (200, operation(5, "stop-and-copy", round=2)),
+                   (200, {**moved(6), "finished": False}), (200, moved())]
         daemon = self.start_daemon({MIGRATE: (202, operation(1)), OPERATION: answers})
         out, err = self.xmigrate("migrate", "web1", "host2")
         self.assertEqual(out, SUMMARY)
         lines = err.splitlines()
         self.assertEqual([line.split(",")[0] for line in lines],
-                         ["web1: pre-copy", "web1: pre-copy", "web1: stop-and-copy", "web1: committed"])
-        self.assertEqual(lines[1], "web1: pre-copy, round 2, sent 1.00 GiB, remaining 1.00 GiB, dirty rate 203 MB/s, "
+                         ["web1: negotiate", "web1: pre-copy", "web1: pre-copy", "web1: stop-and-copy",
+                          "web1: committed"])
+        self.assertEqual(lines[0], "web1: negotiate")
+        self.assertNotIn("ETA", lines[1])
+        self.assertEqual(lines[4], "web1: committed, round 5, sent 1.30 GiB")
+        self.assertEqual(lines[2], "web1: pre-copy, round 2, sent 1.00 GiB, remaining 1.00 GiB, dirty rate 203 MB/s, "
                                    "bandwidth 1.20 GB/s, predicted pause 3.25 ms, ETA 900 ms")
         self.assertEqual([request.path.split("?")[1].split("&")[0] for request in daemon.requests[1:]],
-                         ["after=0", "after=2", "after=3", "after=4", "after=5"])
+                         ["after=0", "after=2", "after=3", "after=3", "after=4", "after=5", "after=6"])
 
     def test_json_and_quiet(self):
         self.start_daemon({MIGRATE: (202, operation(1)), OPERATION: [(200, operation(2)), (200, moved())] * 2})

@@ -45,14 +45,14 @@ class LiveBlock(Terminal):
             ("GET", "/v1/operations/" + ID): [(200, operation(2, remaining_bytes=1 << 29)),
                                               (200, operation(3, round=2)), last]})
         process = self.start("migrate", "web1", "host2", stderr=self.theirs)
-        drawn = self.read_until(rb"round 2.*\n.*\n.*pause about")
+        drawn = self.read_until(rb"round 2.*\n.*\n.*predicted pause")
         seen.set()
         out, _ = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0)
         self.assertTrue(out.startswith("moved 'web1' to host2:4411 in 2.10 s"))
         self.assertIn("migrate web1 to host2:4411: pre-copy, round 1", drawn)
         self.assertIn("[" + "#" * 20 + "." * 20 + "]  50 %", drawn)
-        self.assertIn("sent 0 B at 1.20 GB/s, dirtied at 203 MB/s, pause about 3.25 ms", drawn)
+        self.assertIn("sent 0 B, bandwidth 1.20 GB/s, dirty rate 203 MB/s, predicted pause 3.25 ms", drawn)
         self.assertIn("\x1b[3A\r\x1b[J", drawn)  # the first block gave way to the second
 
 
