@@ -82,12 +82,23 @@ static int rest(struct follower *follower, unsigned ms, struct xm_error *err)
 	return 0;
 }
 
-/* The daemon is not there: waits a little, or gives it up. */
+/*
+ * Whether asking again may help: there is no daemon, or there is one that stops, starts, or has lost
+ * the domain's process. The operation's own failure is a part of the OPERATION, never of this.
+ */
+static bool may_pass(int rc, const struct xm_error *err)
+{
+	return api_lost(rc) ||
+	       (rc == -EREMOTEIO && (err->kind == XM_KIND_NETWORK || err->kind == XM_KIND_HOST));
+}
+
+/* No answer for now: waits a little, or gives it up. */
 static int wait_for_daemon(struct follower *follower, struct xm_error *err)
 {
 	if (reconnect_is_news(&follower->reconnect))
-		progress_say(&follower->progress,
-			     "the daemon went away; the operation goes on without it, waiting");
+		progress_say(
+			&follower->progress,
+			"no answer from the daemon; the operation goes on without it, waiting");
 	if (!reconnect_lost(&follower->reconnect))
 		return xm_context(err, "operation %s may still run", follower->id);
 	/* The next daemon's count may begin anew. */
@@ -108,7 +119,7 @@ static int ask(struct follower *follower, json_t **ret_operation, struct xm_erro
 	rc = cli_call(follower->cli, "GET", path, NULL, wait_ms, ret_operation, err);
 	if (rc == -EINTR)
 		return take_signal(follower, err);
-	if (api_lost(rc))
+	if (may_pass(rc, err))
 		return wait_for_daemon(follower, err);
 	return rc;
 }

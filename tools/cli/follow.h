@@ -3,8 +3,8 @@
  * Waits for an operation's end, showing its progress, by long polls: the daemon answers when
  * something changed.
  *
- * A daemon that goes away is waited for, because operations live in the domains' own
- * processes and the next daemon knows them (reconnect.h).
+ * A daemon that goes away, or answers that it cannot now, is waited for, because operations live
+ * in the domains' own processes and the next daemon knows them (reconnect.h).
  * SIGINT (Ctrl-C) acts as `on_interrupt` says; SIGTERM and SIGHUP leave the operation to
  * the daemon.
  */

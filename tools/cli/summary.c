@@ -90,6 +90,20 @@ static void print_summary(struct cli *cli, const json_t *operation)
 		print_pause_parts(pause);
 }
 
+/* The operation's error as ours. A cancelled one says what everybody wants to know then. */
+static int fail_operation(const json_t *operation, const json_t *error, struct xm_error *err)
+{
+	const char *kind = cli_text(operation, "kind");
+	bool leaves = strcmp(kind, "migrate") == 0 || strcmp(kind, "save") == 0;
+	bool aborted = strcmp(cli_text(operation, "state"), "aborted") == 0;
+	int rc = xm_fail(err, xm_kind_from_name(cli_text(error, "kind")), -EREMOTEIO, "%s",
+			 cli_text(error, "text"));
+
+	if (err->kind == XM_KIND_CANCELLED && leaves && aborted)
+		xm_context(err, "cancelled, '%s' goes on here", cli_text(operation, "domain"));
+	return rc;
+}
+
 int follow_report(struct cli *cli, const json_t *operation, struct xm_error *err)
 {
 	const json_t *error = json_object_get(operation, "error");
@@ -98,8 +112,7 @@ int follow_report(struct cli *cli, const json_t *operation, struct xm_error *err
 	if (cli->json)
 		cli_print_json(operation);
 	if (json_is_object(error))
-		return xm_fail(err, xm_kind_from_name(cli_text(error, "kind")), -EREMOTEIO, "%s",
-			       cli_text(error, "text"));
+		return fail_operation(operation, error, err);
 	if (!cli->json && !cli->quiet)
 		print_summary(cli, operation);
 	if (bad_pages)

@@ -427,12 +427,26 @@ class Moves(CliTest):
         self.assertTrue(gone.wait(30))
         first.stop()
         for line in process.stderr:
-            if "the daemon went away" in line:
+            if "no answer from the daemon" in line:
                 break
         second = self.start_daemon({OPERATION: (200, moved(2))})
         out, _ = process.communicate(timeout=60)
         self.assertEqual((process.returncode, out), (0, SUMMARY))
         self.assertIn("after=0", second.requests[0].path)
+
+    def test_a_daemon_that_cannot_answer_now_is_asked_again(self):
+        answers = [(200, operation(2)), (502, error("network", "the process did not answer")),
+                   (503, error("host", "it stops")), (200, moved())]
+        self.start_daemon({MIGRATE: (202, operation(1)), OPERATION: answers})
+        out, err = self.xmigrate("migrate", "web1", "host2")
+        self.assertEqual(out, SUMMARY)
+        self.assertEqual(err.count("no answer from the daemon"), 1)
+
+    def test_an_operation_that_nobody_knows_any_more(self):
+        self.start_daemon({MIGRATE: (202, operation(1)),
+                           OPERATION: [(200, operation(2)), (404, error("not-found", "no such operation"))]})
+        _, err = self.xmigrate("-q", "migrate", "web1", "host2", status=4)
+        self.assert_one_sentence(err, "no such operation")
 
     def interrupt_at(self, answers, number=signal.SIGINT):
         """Starts a migration, and sends the signal while the program waits in its second long poll."""
@@ -459,7 +473,7 @@ class Moves(CliTest):
         out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, out), (10, ""))
         self.assertIn("cancelling", err)
-        self.assertTrue(err.endswith("xmigrate: cancelled by the operator\n"), err)
+        self.assertTrue(err.endswith("xmigrate: cancelled, 'web1' goes on here: cancelled by the operator\n"), err)
         self.assertIn(("DELETE", "/v1/operations/" + ID, None), [tuple(request) for request in daemon.requests])
 
     def test_interrupt_too_late_waits_for_the_end(self):
