@@ -155,6 +155,9 @@ struct kvm_domain {
 	unsigned slot_count;
 	struct kvm_slot *slots;
 	unsigned region_slot[HV_REGIONS_MAX]; /* the first of each region */
+	/* An extent of pages known to exist, of each region: kvm_memory.c packs both its ends
+	 * into one word. */
+	_Atomic uint64_t known_extent[HV_REGIONS_MAX];
 
 	struct kvm_run_state run;
 	struct kvm_log_state log;

@@ -288,12 +288,31 @@ static int next_huge_extent(const struct hv_region *region, uint64_t from, uint6
 	return 0;
 }
 
-static int extent(const struct hv_region *region, uint64_t from, uint64_t *ret_first,
+/*
+ * SEEK_HOLE walks all pages up to the hole, so asking block after block of a long extent would take
+ * time that grows with its square. A page that exists never ceases to, so the extent found last
+ * is remembered: its first page in the low half of a word, its end in the high half.
+ */
+static_assert(HV_MEMORY_BYTES_MAX >> HV_PAGE_SHIFT <= UINT32_MAX, "a page number fits half a word");
+
+static int extent(struct kvm_domain *domain, unsigned index, uint64_t from, uint64_t *ret_first,
 		  uint64_t *ret_end, struct xm_error *err)
 {
-	return region->page_shift == HV_PAGE_SHIFT
-		       ? next_extent(region, from, ret_first, ret_end, err)
-		       : next_huge_extent(region, from, ret_first, ret_end, err);
+	const struct hv_region *region = &domain->base.regions[index];
+	uint64_t known = atomic_load(&domain->known_extent[index]);
+	int rc;
+
+	if (from >= (uint32_t)known && from < known >> 32) {
+		*ret_first = from;
+		*ret_end = known >> 32;
+		return 0;
+	}
+	if (region->page_shift != HV_PAGE_SHIFT)
+		return next_huge_extent(region, from, ret_first, ret_end, err);
+	rc = next_extent(region, from, ret_first, ret_end, err);
+	if (rc == 0)
+		atomic_store(&domain->known_extent[index], *ret_end << 32 | *ret_first);
+	return rc;
 }
 
 int kvm_memory_present(struct hv_domain *base, unsigned region, uint64_t first, uint64_t count,
@@ -304,7 +323,7 @@ int kvm_memory_present(struct hv_domain *base, unsigned region, uint64_t first, 
 
 	memset(ret_bits, 0, xm_bitmap_words(count) * sizeof(uint64_t));
 	for (uint64_t at = first; at < end; at = hole) {
-		int rc = extent(&base->regions[region], at, &data, &hole, err);
+		int rc = extent(kvm_domain(base), region, at, &data, &hole, err);
 
 		if (rc)
 			return rc;
@@ -322,7 +341,7 @@ int kvm_memory_next_present(struct hv_domain *base, unsigned region, uint64_t fr
 {
 	uint64_t end;
 
-	return extent(&base->regions[region], from, ret_page, &end, err);
+	return extent(kvm_domain(base), region, from, ret_page, &end, err);
 }
 
 int kvm_memory_populate(struct hv_domain *base, unsigned region, uint64_t first, uint64_t count,
