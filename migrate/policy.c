@@ -4,7 +4,7 @@
 #include "common/clock.h"
 
 /* What a rate measured during first touches must wait for before it counts against the guest. */
-#define UNSETTLED_AFTER_NS XM_NS_PER_S
+#define UNSETTLED_AFTER_NS (3 * XM_NS_PER_S / 2)
 
 /* Nanoseconds for so many bytes, without overflow. */
 static uint64_t time_for(uint64_t bytes, uint64_t rate)
@@ -30,7 +30,7 @@ static unsigned margin_percent(const struct mig_link *link)
 {
 	if (link->rate_is_limit)
 		return 110;
-	return link->rate_is_settled ? 125 : 300;
+	return link->rate_is_settled ? 125 : 800;
 }
 
 bool mig_policy_hopeless(const struct mig_link *link, const struct mig_dirty_point *points,

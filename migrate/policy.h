@@ -47,7 +47,7 @@ uint64_t mig_policy_predict(const struct mig_link *link, uint64_t dirty_bytes);
  * Can pre-copy never get below downtime_ns, by these points? Then *ret_pause_ns is the shortest pause that
  * the points allow, and *ret_lasting whether the working set showed its end (so that a longer ceiling helps).
  * The margin is a tenth for a rate that is a limit, a quarter for a settled one; a rate that is measured while
- * the target first touches its memory may still triple, and counts only after a second.
+ * the target first touches its memory may still rise eightfold, and counts only after a second and a half.
  */
 bool mig_policy_hopeless(const struct mig_link *link, const struct mig_dirty_point *points,
 			 size_t count, uint64_t downtime_ns, uint64_t *ret_pause_ns,

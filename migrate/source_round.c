@@ -37,14 +37,17 @@ static uint64_t merge(uint64_t *pending, const uint64_t *more, uint64_t words)
 
 int mig_round_fetch(struct mig_source *source, uint64_t *ret_pages, struct xm_error *err)
 {
+	/* Of a paused domain a peek tells the same, and need not protect pages that nobody writes. */
+	int (*read)(struct hv_log *, unsigned, uint64_t, uint64_t, uint64_t *, struct xm_error *) =
+		source->paused_here ? hv_log_peek : hv_log_clean;
 	const struct mig_layout *layout = &source->layout;
 	uint64_t now = xm_now_ns();
 	uint64_t dirty = 0;
 
 	for (unsigned i = 0; i < layout->count; i++) {
 		uint64_t word = layout->spans[i].first / 64;
-		int rc = hv_log_clean(source->log, i, 0, layout->spans[i].pages,
-				      source->fetched + word, err);
+		int rc = read(source->log, i, 0, layout->spans[i].pages, source->fetched + word,
+			      err);
 
 		if (rc)
 			return rc;
