@@ -77,7 +77,7 @@ struct mig_source_config {
 	struct mig_limits limits;
 
 	void *opaque;
-	/* Records durably that the domain is leaving, before the first byte of memory is sent. */
+	/* Records durably that the domain is leaving, before the first byte of memory is sent. May be NULL. */
 	int (*record_leaving)(void *opaque, struct xm_error *err);
 	/* A step was taken; for display and the event log. May be NULL. Must not block. */
 	void (*on_state)(void *opaque, enum mig_state state);
@@ -150,7 +150,7 @@ void mig_source_limits(struct mig_source *source, struct mig_limits *ret_limits)
 void mig_source_progress(struct mig_source *source, struct mig_progress *ret_progress);
 
 /*
- * After COMMITTED, outside the pause: hashes the frozen memory again and compares it with what was sent.
+ * After COMMITTED (or UNRESOLVED, once the owner has learned that the target has the domain), outside the pause: hashes the frozen memory again and compares it with what was sent.
  * *ret_pages is how many pages differ; anything but 0 means that log-dirty missed a write and the copy at
  * the target is wrong (an alarm, kind DATA, -EBADMSG). Slow: about 90 ms per GiB.
  */

@@ -59,6 +59,8 @@ int mig_source_create(const struct mig_source_config *config, struct mig_source 
 	source->limits = config->limits;
 	source->limits.bytes = resolve_bytes(source, config->limits.bytes);
 	atomic_store(&source->bytes_max, source->limits.bytes);
+	/* Not when it runs: limits may have been changed by then. */
+	tp_set_bandwidth(config->session, config->limits.bandwidth);
 	mig_control_init(&source->control, config->session, "target");
 	pthread_mutex_init(&source->lock, NULL);
 	mig_cond_init(&source->changed);

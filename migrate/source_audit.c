@@ -35,7 +35,9 @@ int mig_source_audit(struct mig_source *source, uint64_t *ret_pages, struct xm_e
 {
 	uint64_t wrong = 0;
 
-	if (source->state != MIG_COMMITTED || source->config.keep_running)
+	bool frozen = source->state == MIG_COMMITTED || source->state == MIG_UNRESOLVED;
+
+	if (!frozen || source->config.keep_running)
 		return xm_fail(err, XM_KIND_CONFLICT, -EINVAL,
 			       "only a domain that has moved away holds still for an audit");
 	for (uint64_t block = 0; block < mig_layout_blocks(&source->layout); block++) {

@@ -219,6 +219,5 @@ int mig_source_negotiate(struct mig_source *source, struct xm_error *err)
 		rc = source->config.record_leaving(source->config.opaque, err);
 	if (rc)
 		return rc;
-	tp_set_bandwidth(source->session, source->config.limits.bandwidth);
 	return tp_open_channels(source->session, source->channels, err);
 }
