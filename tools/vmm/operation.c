@@ -71,6 +71,7 @@ int vmm_operation_publish(struct vmm *vmm, struct mig_source *source, struct mig
 	operation->source = source;
 	operation->target = target;
 	operation->session = session;
+	pthread_cond_broadcast(&vmm->changed);
 	return 0;
 }
 
@@ -226,13 +227,25 @@ int vmm_operation_cancel(struct vmm *vmm, struct xm_error *err)
 	return rc;
 }
 
+/* An operation that has just begun has its engine soon; then as vmm_operation_use(). */
+static bool use_when_ready(struct vmm *vmm)
+{
+	struct vmm_operation *operation = &vmm->operation;
+
+	pthread_mutex_lock(&vmm->lock);
+	while (operation->active && !operation->source && !operation->target)
+		vmm_wait(vmm, 0);
+	pthread_mutex_unlock(&vmm->lock);
+	return vmm_operation_use(vmm);
+}
+
 int vmm_operation_set_limits(struct vmm *vmm, json_t *arguments, json_t **ret_operation,
 			     struct xm_error *err)
 {
 	struct mig_limits limits;
 	int rc;
 
-	if (!vmm_operation_use(vmm))
+	if (!use_when_ready(vmm))
 		return xm_fail(err, XM_KIND_CONFLICT, -EALREADY,
 			       "domain %s has no operation with limits now", vmm->record.name);
 	if (!vmm->operation.source) {

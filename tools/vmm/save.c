@@ -96,13 +96,6 @@ static int publish(const char *partial, const char *path, struct xm_error *err)
 	return sync_folder_of(path, err);
 }
 
-static int no_record(void *opaque, struct xm_error *err)
-{
-	(void)opaque;
-	(void)err;
-	return 0; /* a file does not become an owner by itself */
-}
-
 static void on_state(void *opaque, enum mig_state state)
 {
 	struct save *save = opaque;
@@ -126,7 +119,6 @@ static int create_source(struct save *save, struct tp_session *session,
 		.keep_running = save->leave == LEAVE_RUNNING,
 		.limits = {.downtime_ns = SAVE_DOWNTIME_NS, .rounds = MIG_ROUNDS_MAX_DEFAULT},
 		.opaque = save,
-		.record_leaving = no_record,
 		.on_state = on_state};
 
 	memcpy(config.session_id, save->id, sizeof(config.session_id));
