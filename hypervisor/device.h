@@ -40,9 +40,9 @@ struct hv_device {
 /* What the call needs of the backend. */
 struct hv_call_ops {
 	uint64_t (*tsc)(void *opaque);
-	/* Until the guest's TSC has about reached `tsc`, or input is pending, or the vCPU is wanted
-	 * for something else: returning early is fine. */
-	void (*wait)(void *opaque, uint64_t now, uint64_t tsc);
+	/* True: the time by which the guest's TSC should have reached `tsc` has come. False: input
+	 * is pending, or the vCPU is wanted for something else. */
+	bool (*wait)(void *opaque, uint64_t now, uint64_t tsc);
 };
 
 /* What the vCPU does after a call. */

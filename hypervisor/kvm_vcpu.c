@@ -15,7 +15,7 @@
 #include "hypervisor/kvm_internal.h"
 
 #define MSR_IA32_TSC  0x10
-#define WAIT_NS_MAX   (3600 * XM_NS_PER_S) /* then the payload asks again */
+#define WAIT_NS_MAX   (3600 * XM_NS_PER_S) /* of one wait; then the TSC is read again */
 #define REGISTERS_MAX 1024
 
 /* ---------------------------------------------------------------------------- the end */
@@ -93,12 +93,12 @@ static uint64_t call_tsc(void *opaque)
 	return tsc;
 }
 
-static void call_wait(void *opaque, uint64_t now, uint64_t tsc)
+static bool call_wait(void *opaque, uint64_t now, uint64_t tsc)
 {
 	struct kvm_vcpu *vcpu = opaque;
 	unsigned __int128 ns = (unsigned __int128)(tsc - now) * 1000000 / vcpu->domain->tsc_khz;
 
-	kvm_run_wait(vcpu, xm_now_ns() + (ns < WAIT_NS_MAX ? (uint64_t)ns : WAIT_NS_MAX));
+	return kvm_run_wait(vcpu, xm_now_ns() + (ns < WAIT_NS_MAX ? (uint64_t)ns : WAIT_NS_MAX));
 }
 
 static const struct hv_call_ops call_ops = {.tsc = call_tsc, .wait = call_wait};
@@ -356,13 +356,14 @@ void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 
 /* --------------------------------------------------------------------- a payload's entry */
 
-#define SELECTOR_DATA 0x2b
-#define SELECTOR_CODE 0x33
-#define SELECTOR_TSS  0x38
-#define CR0_PAYLOAD   0x80050033 /* PE MP ET NE WP AM PG */
-#define CR4_PAYLOAD   0x620	 /* PAE OSFXSR OSXMMEXCPT */
-#define CR4_OSXSAVE   0x40000
-#define EFER_PAYLOAD  0xd01 /* SCE LME LMA NXE */
+#define SELECTOR_DATA  0x2b
+#define SELECTOR_CODE  0x33
+#define SELECTOR_TSS   0x38
+#define RFLAGS_PAYLOAD 0x3002	  /* I/O privilege level 3 */
+#define CR0_PAYLOAD    0x80050033 /* PE MP ET NE WP AM PG */
+#define CR4_PAYLOAD    0x620	  /* PAE OSFXSR OSXMMEXCPT */
+#define CR4_OSXSAVE    0x40000
+#define EFER_PAYLOAD   0xd01 /* SCE LME LMA NXE */
 
 static void entry_segments(struct kvm_sregs *sregs, const struct hv_entry *entry)
 {
@@ -407,7 +408,7 @@ static int enter_vcpu(struct kvm_vcpu *vcpu, const struct hv_entry *entry, struc
 	bool xsave = kvm_cpuid_has_xsave(&vcpu->cpuid);
 	struct kvm_regs regs = {
 		.rip = entry->entry,
-		.rflags = 2,
+		.rflags = RFLAGS_PAYLOAD,
 		.rdi = entry->start_info,
 		.rsi = vcpu->index,
 		.rsp = entry->stacks + (vcpu->index + 1) * HV_STACK_BYTES - 8,
