@@ -21,7 +21,8 @@
 #include "hypervisor/hypervisor.h"
 
 enum {
-	CHUNK_PAGES = 512, /* cleaned by one call */
+	CHUNK_PAGES = 512,     /* cleaned by one call while the guest runs */
+	WHOLE_PAGES = 1 << 24, /* and while it is paused */
 	ROUND_MS = 100,
 	PAUSES = 8,
 	REPEAT_MAX = 100,
@@ -38,14 +39,17 @@ enum figure {
 	FREE_MBS,     /* guest's rate without log */
 	LOGGED_MBS,   /* and with it */
 	ROUND_GIB_MS, /* cleaning while it runs, per GiB of memory */
-	LAST_GIB_MS,  /* cleaning while it is paused, per GiB */
+	PEEK_GIB_MS,  /* peeking while it is paused, per GiB */
+	LAST_GIB_MS,  /* and then cleaning */
 	LAST_PAGES,   /* dirty then */
 	FIGURES,
 };
 
-static const char *const figure_names[FIGURES] = {"guest, no log, MB/s", "guest, logged, MB/s",
-						  "clean, running, ms/GiB", "clean, paused, ms/GiB",
-						  "dirty at pause, pages"};
+static const char *const figure_names[FIGURES] = {
+	[FREE_MBS] = "guest, no log, MB/s",	   [LOGGED_MBS] = "guest, logged, MB/s",
+	[ROUND_GIB_MS] = "clean, running, ms/GiB", [PEEK_GIB_MS] = "peek, paused, ms/GiB",
+	[LAST_GIB_MS] = "clean after it, ms/GiB",  [LAST_PAGES] = "dirty at pause, pages",
+};
 
 struct options {
 	uint64_t memory_mib;
@@ -125,19 +129,26 @@ static struct hv_domain *start_guest(const struct options *options, enum hv_log_
 
 /* -------------------------------------------------------------------- the measurements */
 
-/* Returns how many pages were dirty. */
-static uint64_t clean_all(struct hv_domain *domain, struct hv_log *log)
+static uint64_t dirty_bits[WHOLE_PAGES / 64];
+
+typedef int fetch_fn(struct hv_log *log, unsigned region, uint64_t first, uint64_t count,
+		     uint64_t *ret_bits, struct xm_error *err);
+
+/* By calls for `chunk` pages each. Returns how many pages were dirty. */
+static uint64_t fetch_all(struct hv_domain *domain, struct hv_log *log, fetch_fn *fetch,
+			  uint64_t chunk)
 {
 	struct xm_error err = XM_ERROR_INIT;
-	uint64_t bits[CHUNK_PAGES / 64];
 	uint64_t dirty = 0;
 
 	for (unsigned r = 0; r < hv_region_count(domain); r++) {
 		uint64_t pages = hv_region(domain, r)->size >> HV_PAGE_SHIFT;
 
-		for (uint64_t first = 0; first < pages; first += CHUNK_PAGES) {
-			check(hv_log_clean(log, r, first, CHUNK_PAGES, bits, &err), &err);
-			dirty += xm_bitmap_count(bits, CHUNK_PAGES);
+		for (uint64_t first = 0; first < pages; first += chunk) {
+			uint64_t count = pages - first < chunk ? pages - first : chunk;
+
+			check(fetch(log, r, first, count, dirty_bits, &err), &err);
+			dirty += xm_bitmap_count(dirty_bits, count);
 		}
 	}
 	return dirty;
@@ -154,14 +165,15 @@ static void measure_rounds(struct hv_domain *domain, struct hv_log *log,
 	uint64_t end, spent = 0;
 	unsigned rounds = 0;
 
-	clean_all(domain, log); /* the first: nothing is protected before */
+	fetch_all(domain, log, hv_log_clean,
+		  CHUNK_PAGES); /* the first: nothing is protected before */
 	guest_rate(domain);
 	end = xm_now_ns() + options->window_ms * XM_NS_PER_MS;
 	while (xm_now_ns() < end) {
 		uint64_t started = xm_now_ns();
 		uint64_t took;
 
-		clean_all(domain, log);
+		fetch_all(domain, log, hv_log_clean, CHUNK_PAGES);
 		took = xm_now_ns() - started;
 		spent += took;
 		rounds++;
@@ -173,10 +185,10 @@ static void measure_rounds(struct hv_domain *domain, struct hv_log *log,
 }
 
 static void measure_last(struct hv_domain *domain, struct hv_log *log,
-			 const struct options *options, double *ret_ms, double *ret_pages)
+			 const struct options *options, double figures[FIGURES])
 {
 	struct xm_error err = XM_ERROR_INIT;
-	uint64_t spent = 0, pages = 0;
+	uint64_t peeked = 0, cleaned = 0, pages = 0;
 
 	for (unsigned i = 0; i < PAUSES; i++) {
 		uint64_t started;
@@ -184,12 +196,16 @@ static void measure_last(struct hv_domain *domain, struct hv_log *log,
 		sleep_ms(ROUND_MS / 4);
 		check(hv_pause(domain, NULL, &err), &err);
 		started = xm_now_ns();
-		pages += clean_all(domain, log);
-		spent += xm_now_ns() - started;
+		fetch_all(domain, log, hv_log_peek, WHOLE_PAGES);
+		peeked += xm_now_ns() - started;
+		started = xm_now_ns();
+		pages += fetch_all(domain, log, hv_log_clean, WHOLE_PAGES);
+		cleaned += xm_now_ns() - started;
 		check(hv_resume(domain, &err), &err);
 	}
-	*ret_ms = per_gib_ms(spent / PAUSES, options);
-	*ret_pages = (double)pages / PAUSES;
+	figures[PEEK_GIB_MS] = per_gib_ms(peeked / PAUSES, options);
+	figures[LAST_GIB_MS] = per_gib_ms(cleaned / PAUSES, options);
+	figures[LAST_PAGES] = (double)pages / PAUSES;
 }
 
 static void measure(const struct options *options, enum hv_log_kind kind, unsigned percent,
@@ -205,7 +221,7 @@ static void measure(const struct options *options, enum hv_log_kind kind, unsign
 	figures[FREE_MBS] = guest_rate(domain);
 	check(hv_log_start(domain, &log, &err), &err);
 	measure_rounds(domain, log, options, &figures[LOGGED_MBS], &figures[ROUND_GIB_MS]);
-	measure_last(domain, log, options, &figures[LAST_GIB_MS], &figures[LAST_PAGES]);
+	measure_last(domain, log, options, figures);
 	hv_log_stop(log);
 	hv_destroy(domain);
 }
@@ -222,7 +238,7 @@ static int by_value(const void *a, const void *b)
 static void print_spread(double *values, unsigned count)
 {
 	qsort(values, count, sizeof(*values), by_value);
-	printf("  %9.1f (%9.1f - %9.1f)", values[count / 2], values[0], values[count - 1]);
+	printf("  %9.2f (%9.2f - %9.2f)", values[count / 2], values[0], values[count - 1]);
 }
 
 static void run_set(const struct options *options, unsigned percent)

@@ -233,7 +233,7 @@ static struct kvm_domain *allocate(const struct hv_config *config)
 		return NULL;
 	domain->base.ops = &kvm_ops;
 	domain->base.config = *config;
-	if (config->log_kind == HV_LOG_DEFAULT)
+	if (config->log_kind == HV_LOG_DEFAULT) /* docs/log-dirty.md */
 		domain->base.config.log_kind = HV_LOG_BITMAP;
 	if (domain->base.config.log_kind == HV_LOG_RING && config->ring_entries == 0)
 		domain->base.config.ring_entries = KVM_RING_DEFAULT;

@@ -159,7 +159,8 @@ static void handle_exit(struct kvm_vcpu *vcpu)
 		      run->mmio.is_write ? "write" : "read", run->mmio.len, run->mmio.phys_addr);
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		crash(vcpu, "triple fault");
+		/* Of SVM the registers are then undefined, and KVM has reset the vCPU. */
+		crash(vcpu, "triple fault (registers may be those after a reset)");
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		crash(vcpu, "KVM internal error %u", run->internal.suberror);
