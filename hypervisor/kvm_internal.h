@@ -135,7 +135,8 @@ struct kvm_log_state {
 
 	/* Held over each harvest, and to arm and disarm. */
 	pthread_mutex_t lock;
-	uint64_t *scratch; /* KVM_SLOT_WORDS words, by `lock` */
+	bool reset_pending; /* ring entries were collected and not reset; by `lock` */
+	uint64_t *scratch;  /* KVM_SLOT_WORDS words, by `lock` */
 
 	/* Consumers are added and removed under the write lock; under the read lock their
 	 * bitmaps may be written, with atomic operations. */

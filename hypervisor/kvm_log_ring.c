@@ -9,7 +9,8 @@
  *
  * KVM stores an entry before its DIRTY flag, so we load the flag with acquire and then the
  * entry; we are done with the entry before we store RESET, which therefore is a release.
- * A reset comes before anybody reads the pages, so a write after it is logged again.
+ * A reset comes before anybody takes their bits and reads the pages, so a write after it is logged
+ * again.
  *
  * This needs no manual protection, and must not be combined with it: KVM accepts both, but the
  * data is then wrong.
@@ -105,18 +106,23 @@ static uint32_t collect_ring(struct kvm_vcpu *vcpu)
 	return count;
 }
 
-static int collect(struct kvm_domain *domain, struct xm_error *err)
+/*
+ * Without `reset`, which is what a peek wants, the pages stay unprotected and their entries in use:
+ * their bits are in the consumers already, and nobody takes bits without a reset before.
+ */
+static int collect(struct kvm_domain *domain, bool reset, struct xm_error *err)
 {
-	uint32_t count = 0;
 	int rc;
 
 	for (unsigned i = 0; i < domain->vcpu_count; i++)
-		count += collect_ring(&domain->vcpus[i]);
-	if (count == 0)
+		if (collect_ring(&domain->vcpus[i]) > 0)
+			domain->log.reset_pending = true;
+	if (!reset || !domain->log.reset_pending)
 		return 0;
 	rc = kvm_ioctl(domain->vm_fd, KVM_RESET_DIRTY_RINGS, NULL);
 	if (rc < 0)
 		return xm_fail_errno(err, XM_KIND_INTERNAL, rc, "KVM_RESET_DIRTY_RINGS");
+	domain->log.reset_pending = false;
 	return 0;
 }
 
@@ -126,20 +132,19 @@ static int harvest(struct kvm_domain *domain, unsigned region, uint64_t first, u
 	(void)region; /* rings hold whatever was written, and are collected whole */
 	(void)first;
 	(void)count;
-	(void)clear;
-	return collect(domain, err);
+	return collect(domain, clear, err);
 }
 
 static int drain(struct kvm_domain *domain, struct xm_error *err)
 {
-	return collect(domain, err); /* there are no consumers */
+	return collect(domain, true, err); /* there are no consumers */
 }
 
 int kvm_log_ring_full(struct kvm_vcpu *vcpu, struct xm_error *err)
 {
 	XM_LOCK_GUARD(&vcpu->domain->log.lock);
 
-	return collect(vcpu->domain, err);
+	return collect(vcpu->domain, true, err);
 }
 
 const struct kvm_log_ops kvm_log_ring_ops = {
