@@ -40,9 +40,10 @@ struct hv_device {
 /* What the call needs of the backend. */
 struct hv_call_ops {
 	uint64_t (*tsc)(void *opaque);
-	/* True: the time by which the guest's TSC should have reached `tsc` has come. False: input
-	 * is pending, or the vCPU is wanted for something else. */
-	bool (*wait)(void *opaque, uint64_t now, uint64_t tsc);
+	/* Until the guest's TSC should have reached `tsc`, or input is pending, or the vCPU is wanted
+	 * for something else. Once: where the host's TSC is unstable, KVM moves a guest's on only
+	 * while the vCPU is in the guest. */
+	void (*wait)(void *opaque, uint64_t now, uint64_t tsc);
 };
 
 /* What the vCPU does after a call. */

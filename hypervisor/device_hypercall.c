@@ -143,12 +143,9 @@ static int wait_for_tsc(struct hv_domain *domain, struct hv_device *device, uint
 	if (rc)
 		return rc;
 	block.now = ops->tsc(opaque);
-	while (block.now < block.tsc && atomic_load(&device->pending) == 0) {
-		bool over = ops->wait(opaque, block.now, block.tsc);
-
+	if (block.now < block.tsc && atomic_load(&device->pending) == 0) {
+		ops->wait(opaque, block.now, block.tsc);
 		block.now = ops->tsc(opaque);
-		if (!over)
-			break;
 	}
 	return copy_to_guest(domain, gpa, &block, sizeof(block), err);
 }

@@ -209,9 +209,9 @@ int kvm_run_install_signal(struct xm_error *err);
 bool kvm_run_admit(struct kvm_vcpu *vcpu);
 /* Called by a vCPU's thread when its guest ended. */
 void kvm_run_end(struct kvm_vcpu *vcpu, const struct hv_event *event);
-/* Waits on a vCPU's thread until the clock reads `deadline` (true), or the vCPU is kicked or there
- * is console input (false). */
-bool kvm_run_wait(struct kvm_vcpu *vcpu, uint64_t deadline);
+/* Waits on a vCPU's thread until the clock reads `deadline`, the vCPU is kicked, or there is
+ * console input. */
+void kvm_run_wait(struct kvm_vcpu *vcpu, uint64_t deadline);
 void kvm_run_wake_waiters(struct kvm_domain *domain);
 void kvm_run_quit(struct kvm_domain *domain);
 /* Enters KVM_RUN only to complete the last exit's I/O. */

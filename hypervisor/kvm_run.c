@@ -197,7 +197,7 @@ void kvm_run_end(struct kvm_vcpu *vcpu, const struct hv_event *event)
 		callbacks->on_event(callbacks->opaque, event);
 }
 
-bool kvm_run_wait(struct kvm_vcpu *vcpu, uint64_t deadline)
+void kvm_run_wait(struct kvm_vcpu *vcpu, uint64_t deadline)
 {
 	struct timespec end = xm_timespec(deadline);
 	XM_LOCK_GUARD(&vcpu->domain->run.lock);
@@ -205,8 +205,7 @@ bool kvm_run_wait(struct kvm_vcpu *vcpu, uint64_t deadline)
 	while (!__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_RELAXED) &&
 	       atomic_load(&vcpu->domain->device.pending) == 0)
 		if (pthread_cond_timedwait(&vcpu->wake, &vcpu->domain->run.lock, &end) == ETIMEDOUT)
-			return true;
-	return false;
+			return;
 }
 
 /* ------------------------------------------------------------------ on other threads */

@@ -15,7 +15,7 @@
 #include "hypervisor/kvm_internal.h"
 
 #define MSR_IA32_TSC  0x10
-#define WAIT_NS_MAX   (3600 * XM_NS_PER_S) /* of one wait; then the TSC is read again */
+#define WAIT_NS_MAX   (3600 * XM_NS_PER_S) /* then the payload asks again */
 #define REGISTERS_MAX 1024
 
 /* ---------------------------------------------------------------------------- the end */
@@ -93,12 +93,12 @@ static uint64_t call_tsc(void *opaque)
 	return tsc;
 }
 
-static bool call_wait(void *opaque, uint64_t now, uint64_t tsc)
+static void call_wait(void *opaque, uint64_t now, uint64_t tsc)
 {
 	struct kvm_vcpu *vcpu = opaque;
 	unsigned __int128 ns = (unsigned __int128)(tsc - now) * 1000000 / vcpu->domain->tsc_khz;
 
-	return kvm_run_wait(vcpu, xm_now_ns() + (ns < WAIT_NS_MAX ? (uint64_t)ns : WAIT_NS_MAX));
+	kvm_run_wait(vcpu, xm_now_ns() + (ns < WAIT_NS_MAX ? (uint64_t)ns : WAIT_NS_MAX));
 }
 
 static const struct hv_call_ops call_ops = {.tsc = call_tsc, .wait = call_wait};

@@ -81,6 +81,15 @@ static void one_wait(const struct start_info *info, uint32_t ms)
 	say(block.now < block.a ? 'E' : 'W');
 }
 
+static void whole_wait(const struct start_info *info, uint32_t ms)
+{
+	uint64_t end = rdtsc() + ms * info->tsc_khz;
+
+	while (rdtsc() < end)
+		wait_until(end);
+	say('W');
+}
+
 static void obey(const struct start_info *info, const struct guest_command *command)
 {
 	static char text[8192];
@@ -118,6 +127,9 @@ static void obey(const struct start_info *info, const struct guest_command *comm
 		transfer(0x51c, text, command->count, 0);
 		break;
 	case GUEST_WAIT:
+		whole_wait(info, command->count);
+		return;
+	case GUEST_WAIT_ONCE:
 		one_wait(info, command->count);
 		return;
 	}

@@ -19,7 +19,8 @@ enum guest_op {
 	GUEST_MMIO,	  /* a read at `gpa` */
 	GUEST_SPIN,	  /* counts in the u64 at `gpa`, for ever */
 	GUEST_REPORT,	  /* publishes `count` times 'r' */
-	GUEST_WAIT,	  /* one WAIT of `count` ms; acknowledged 'E' if it came back early */
+	GUEST_WAIT,	  /* for `count` ms, by as many WAITs as it takes; answers 'W' */
+	GUEST_WAIT_ONCE,  /* one WAIT of `count` ms; answers 'E' if it came back early */
 };
 
 struct guest_command {

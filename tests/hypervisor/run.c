@@ -126,7 +126,7 @@ static void test_pause_during_wait(void **state)
 	assert_int_equal(fixture_read(&f, 0x1000000), 2);
 	fixture_send(&f, GUEST_WAIT, 20, 0);
 	assert_int_equal(fixture_hear(&f), 'W');
-	fixture_send(&f, GUEST_WAIT, 3600 * 1000, 0);
+	fixture_send(&f, GUEST_WAIT_ONCE, 3600 * 1000, 0);
 	fixture_pause(&f);
 	fixture_resume(&f);
 	fixture_send(&f, GUEST_WRITE, 1, 0x1000000);

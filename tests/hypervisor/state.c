@@ -116,7 +116,7 @@ static void test_devices_move(void **state)
 	(void)state;
 	fixture_start(&from, config, "command");
 	fixture_command(&from, GUEST_REPORT, 5, 0);
-	fixture_send(&from, GUEST_WAIT, 3600 * 1000, 0);
+	fixture_send(&from, GUEST_WAIT_ONCE, 3600 * 1000, 0);
 	fixture_pause(&from);
 	fixture_send(&from, GUEST_WRITE, 1, 0x1000000);
 	move(&from, &to, config);
