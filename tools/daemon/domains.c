@@ -353,6 +353,9 @@ int xd_domains_adopt_all(struct xd_domains *domains, struct xm_error *err)
 	rc = xt_registry_list(&domains->daemon->registry, &records, &count, err);
 	if (rc)
 		return rc;
+	pthread_mutex_lock(&domains->wait.lock);
+	xd_ids_keep_only(&domains->ids, records, count);
+	pthread_mutex_unlock(&domains->wait.lock);
 	for (size_t n = 0; n < count; n++) {
 		struct xm_error why = XM_ERROR_INIT;
 

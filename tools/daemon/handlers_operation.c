@@ -42,12 +42,17 @@ static int operation_call(struct xd_daemon *daemon, const char *domain, const ch
 static int begin(const struct xd_request *request, const char *call, json_t **ret_body,
 		 struct xm_error *err)
 {
+	struct xd_daemon *daemon = request->daemon;
+	json_t *earlier = NULL;
 	struct xd_domain_ref ref;
-	int rc = xd_domains_find(request->daemon->domains, request->name, &ref, err);
+	int rc = xd_domains_find(daemon->domains, request->name, &ref, err);
 
 	if (rc)
 		return rc;
-	return operation_call(request->daemon, ref.name, call, request->body, 0, ret_body, err);
+	/* A VMM knows its last operation only: the end of the one before is remembered here. */
+	operation_call(daemon, ref.name, "operation", NULL, 0, &earlier, NULL);
+	json_decref(earlier);
+	return operation_call(daemon, ref.name, call, request->body, 0, ret_body, err);
 }
 
 static int check_path(const struct xd_request *request, struct xm_error *err)

@@ -79,3 +79,21 @@ void xd_ids_drop(struct xd_ids *ids, const char *name)
 	if (json_object_del(ids->by_name, name) == 0)
 		store(ids, NULL);
 }
+
+void xd_ids_keep_only(struct xd_ids *ids, const struct xt_domain_record *records, size_t count)
+{
+	const char *name;
+	json_t *id;
+	void *next;
+
+	json_object_foreach_safe(ids->by_name, next, name, id)
+	{
+		size_t n = 0;
+
+		while (n < count && strcmp(records[n].name, name) != 0)
+			n++;
+		if (n == count)
+			json_object_del(ids->by_name, name);
+	}
+	store(ids, NULL);
+}

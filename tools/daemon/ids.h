@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "tools/lib/registry.h"
 
 struct xd_ids {
 	char *path;
@@ -28,5 +29,8 @@ uint64_t xd_ids_take(struct xd_ids *ids, const char *name, struct xm_error *err)
 
 /* The domain is gone. */
 void xd_ids_drop(struct xd_ids *ids, const char *name);
+
+/* Drops all domains but these: others ended while no daemon looked. */
+void xd_ids_keep_only(struct xd_ids *ids, const struct xt_domain_record *records, size_t count);
 
 #endif

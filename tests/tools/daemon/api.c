@@ -36,8 +36,7 @@ static int setup_stopped(void **state)
 
 static int teardown(void **state)
 {
-	client_finish(*state);
-	return 0;
+	return client_finish(*state) ? 0 : -1;
 }
 
 static void test_version(void **state)

@@ -54,14 +54,28 @@ static void kill_stranger(pid_t pid)
 	poll(&gone, 1, -1);
 }
 
-void client_finish(struct client *client)
+/* Stopped as an operator would, so that sanitizers have their say. */
+static void stop_daemon(struct client *client)
+{
+	cleanup_free char *path = xm_format("%s/daemon.log", client->folder);
+	cleanup_free char *log = NULL;
+	int status = client_stop(client, SIGTERM);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return;
+	xm_file_read(path, 1u << 20, &log, NULL, NULL);
+	printf("the daemon ended with status %#x: %s\n", status, log ? log : "");
+	client->failed = true;
+}
+
+bool client_finish(struct client *client)
 {
 	struct xt_registry registry = {.run_dir = client->run_dir};
 	cleanup_free struct xt_domain_record *records = NULL;
 	size_t count = 0;
 
 	if (client->daemon)
-		client_stop(client, SIGKILL);
+		stop_daemon(client);
 	if (access(client->run_dir, F_OK) == 0)
 		xt_registry_list(&registry, &records, &count, NULL);
 	for (size_t n = 0; n < count; n++)
@@ -71,6 +85,7 @@ void client_finish(struct client *client)
 	free(client->run_dir);
 	free(client->state_dir);
 	free(client->socket);
+	return !client->failed;
 }
 
 /* ---------------------------------------------------------------- starting, stopping */

@@ -16,11 +16,12 @@ struct client {
 	char *state_dir;
 	char *socket;
 	pid_t daemon; /* 0: none runs */
+	bool failed;  /* the daemon did not end as it should */
 };
 
-/* Makes the folder; starts no daemon. */
+/* Makes the folder; starts no daemon. client_finish() is false if the daemon did not end well. */
 void client_init(struct client *client);
-void client_finish(struct client *client);
+bool client_finish(struct client *client);
 
 /*
  * Starts a daemon and waits until it is ready; `options` is NULL-terminated and comes after the usual ones. False

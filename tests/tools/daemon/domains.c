@@ -24,8 +24,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	client_finish(*state);
-	return 0;
+	return client_finish(*state) ? 0 : -1;
 }
 
 static json_int_t integer(const json_t *object, const char *key)

@@ -38,8 +38,7 @@ static int setup_stopped(void **state)
 
 static int teardown(void **state)
 {
-	client_finish(*state);
-	return 0;
+	return client_finish(*state) ? 0 : -1;
 }
 
 #define OPTIONS(...) ((const char *const[]){__VA_ARGS__, NULL})
