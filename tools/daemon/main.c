@@ -155,10 +155,10 @@ static int parse(int argc, char **argv, struct arguments *arguments, struct xm_e
 	return rc;
 }
 
-/* xmigrate-vmm lies beside xmigrated, in the build folder or in ../libexec when installed. */
+/* xmigrate-vmm lies beside xmigrated in the build folder, and elsewhere when installed. */
 static char *default_vmm(void)
 {
-	static const char *const places[] = {"", "../vmm/", "../libexec/xmigrate/"};
+	static const char *const places[] = {"", "../libexec/xmigrate/"};
 	char self[4096];
 	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
