@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 
 /* Room for one packet of the greatest size, and the kernel's own overhead. */
 #define SEND_BUFFER_BYTES (XT_PACKET_MAX + (64 << 10))
+#define CONNECT_TIMEOUT_S 10
 #define DESCRIPTORS_MAX	  8 /* looked at in one packet, so that those not wanted can be closed */
 
 /* -------------------------------------------------------------------------- sockets */
@@ -89,6 +91,7 @@ int xt_socket_listen(const char *path, int type, int *ret_fd, struct xm_error *e
 
 int xt_socket_connect(const char *path, int type, int *ret_fd, struct xm_error *err)
 {
+	struct timeval limit = {.tv_sec = CONNECT_TIMEOUT_S};
 	cleanup_close int folder = -1;
 	cleanup_close int fd = -1;
 	struct sockaddr_un address;
@@ -99,6 +102,8 @@ int xt_socket_connect(const char *path, int type, int *ret_fd, struct xm_error *
 		rc = new_socket(type, &fd, err);
 	if (rc)
 		return rc;
+	/* A peer that is stopped accepts nobody, and its queue is full one day. */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	do
 		rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 	while (rc == -EINTR);
