@@ -237,7 +237,9 @@ int mig_source_run(struct mig_source *source, struct mig_result *ret_result, str
 
 	if (!err)
 		err = &own;
+	pthread_mutex_lock(&source->lock);
 	source->began_ns = xm_now_ns();
+	pthread_mutex_unlock(&source->lock);
 	rc = tell(source, err);
 	if (rc && commit_was_sent(source))
 		unresolved(source, err);

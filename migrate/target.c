@@ -104,7 +104,9 @@ int mig_target_run(struct mig_target *target, struct mig_result *ret_result, str
 
 	if (!err)
 		err = &own;
+	pthread_mutex_lock(&target->lock);
 	target->began_ns = xm_now_ns();
+	pthread_mutex_unlock(&target->lock);
 	target->cpu_before = mig_own_cpu_ns();
 	rc = tell(target, err);
 	if (rc)
