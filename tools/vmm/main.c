@@ -206,10 +206,10 @@ static int run_domain(struct start *start, struct vmm *vmm, const char *how, str
 	enum vmm_end end;
 	int rc = start_domain(vmm, start, how, err);
 
-	/* Who is told of the end must know the beginning: the answer goes first. */
-	answer(start, vmm, err);
 	if (rc)
 		return rc;
+	/* Who is told of the end must know the beginning: the answer goes first. */
+	answer(start, vmm, err);
 	end = vmm_wait_end(vmm);
 	vmm_operation_conclude(vmm);
 	say_end(vmm, end);
@@ -233,9 +233,10 @@ static int run(struct start *start, struct xm_error *err)
 		rc = vmm_create(run_dir, state_dir, &vmm, err);
 	if (!rc)
 		rc = run_domain(start, vmm, how, err);
-	else
-		answer(start, NULL, err);
 	vmm_destroy(vmm);
+	/* What failed has left nothing behind, its name least of all, when that is said. */
+	if (rc)
+		answer(start, NULL, err);
 	return rc;
 }
 
