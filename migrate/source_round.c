@@ -16,6 +16,8 @@
 
 /* What a rate must be measured on to be believed. */
 #define SETTLED_BYTES (4ull << 20)
+/* Points that a refusal waits for, so that it can say whether a longer ceiling would do: half a second. */
+#define JUDGE_POINTS_MIN 3
 /* For how long a broken session is asked whether the target said why. */
 #define WHY_TIMEOUT_MS 1000
 
@@ -122,7 +124,7 @@ static int judge_sample(struct mig_source *source, struct xm_error *err)
 
 	source->dirty_rate = mig_sample_rate(sample);
 	source->rate = link.rate;
-	if (link.rate == 0 ||
+	if (link.rate == 0 || sample->peeks < JUDGE_POINTS_MIN ||
 	    !mig_policy_hopeless(&link, sample->points, sample->peeks, source->limits.downtime_ns,
 				 &refusal.pause_ns, &refusal.lasting))
 		return 0;

@@ -296,7 +296,7 @@ static void *worker_thread(void *argument)
 {
 	struct mig_source_worker *worker = argument;
 
-	mig_priority_raise();
+	mig_priority_lower();
 	while (await_round(worker))
 		round_done(worker, mig_worker_run_round(worker, &worker->error));
 	pthread_mutex_lock(&worker->source->lock);
@@ -307,7 +307,7 @@ static void *worker_thread(void *argument)
 
 int mig_workers_start(struct mig_source *source, struct xm_error *err)
 {
-	char name[16];
+	char name[24];
 
 	for (unsigned i = 0; i < source->channels; i++) {
 		int rc = mig_worker_init(&source->workers[i], source, i + 1, err);

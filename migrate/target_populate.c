@@ -54,7 +54,7 @@ static void *populate_thread(void *argument)
 {
 	struct mig_target *target = argument;
 
-	mig_priority_raise();
+	mig_priority_lower();
 	for (uint32_t i = 0; i < target->populate.count; i++)
 		populate_extent(target, &target->populate.extents[i]);
 	pthread_mutex_lock(&target->lock);

@@ -80,7 +80,7 @@ static void *worker_thread(void *argument)
 	struct xm_error err = XM_ERROR_INIT;
 	int rc;
 
-	mig_priority_raise();
+	mig_priority_lower();
 	do {
 		rc = receive_batch(worker, &err);
 	} while (rc == 0);
@@ -92,7 +92,7 @@ static void *worker_thread(void *argument)
 static int start_one(struct mig_target *target, unsigned i, struct xm_error *err)
 {
 	struct mig_target_worker *worker = &target->workers[i];
-	char name[16];
+	char name[24];
 	int rc;
 
 	worker->target = target;

@@ -10,7 +10,8 @@
 #include "common/clock.h"
 #include "common/error.h"
 
-#define ENGINE_NICE (-5)
+#define COORDINATOR_NICE (-5)
+#define BULK_NICE	 5
 
 int mig_thread_start(pthread_t *ret_thread, void *(*run)(void *), void *argument, const char *name,
 		     struct xm_error *err)
@@ -35,14 +36,19 @@ int mig_priority_raise(void)
 	int earlier = getpriority(PRIO_PROCESS, (id_t)gettid());
 
 	/* Best effort, as the header says: EACCES and EPERM leave the thread as it is. */
-	if (earlier > ENGINE_NICE)
-		setpriority(PRIO_PROCESS, (id_t)gettid(), ENGINE_NICE);
+	if (earlier > COORDINATOR_NICE)
+		setpriority(PRIO_PROCESS, (id_t)gettid(), COORDINATOR_NICE);
 	return earlier;
 }
 
 void mig_priority_restore(int earlier)
 {
 	setpriority(PRIO_PROCESS, (id_t)gettid(), earlier);
+}
+
+void mig_priority_lower(void)
+{
+	setpriority(PRIO_PROCESS, (id_t)gettid(), BULK_NICE);
 }
 
 static uint64_t clock_ns(clockid_t clock)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The engine's threads. They run at a raised priority (nice -5) where the process may do that, because a
- * migration that starves behind its own busy guest takes longer and ends in a longer pause; without the
- * permission they run as they are, which is slower and no less right.
+ * The engine's threads and their priorities. A coordinator, whose work lies in the pause, runs at nice -5
+ * where the process may do that. The threads that move and populate memory in bulk run at nice 5: they work beside the guest, and
+ * whenever they keep a vCPU from its CPU, the guest sees a gap that is longer than the pause; the weight
+ * that is left keeps them from starving. Nothing fails without the permission to change it.
  */
 #ifndef XM_MIGRATE_THREAD_H
 #define XM_MIGRATE_THREAD_H
@@ -16,9 +17,11 @@ struct xm_error;
 int mig_thread_start(pthread_t *ret_thread, void *(*run)(void *), void *argument, const char *name,
 		     struct xm_error *err);
 
-/* Raises the calling thread's priority; returns what restore() needs. */
+/* For a coordinator, whose thread is its caller's: returns what restore() needs. */
 int mig_priority_raise(void);
 void mig_priority_restore(int earlier);
+/* For a thread that works in bulk. */
+void mig_priority_lower(void);
 
 /* CPU time of a thread that was not joined yet, and of the calling one. */
 uint64_t mig_thread_cpu_ns(pthread_t thread);
