@@ -8,9 +8,11 @@
 #include "runtime/writer.h"
 
 enum { SPIN, SLEEP };
+enum { VECTOR_ALL, VECTOR_SSE };
 
 static const char *const pattern_names[] = {"uniform", "sequential", "zipf", "hot-cold", NULL};
 static const char *const pace_names[] = {"spin", "wait", NULL};
+static const char *const vector_names[] = {"all", "sse", NULL};
 
 struct dirty {
 	struct faults faults;
@@ -22,6 +24,7 @@ struct dirty {
 	uint64_t rate;
 	uint64_t pattern;
 	uint64_t pace;
+	uint64_t vector;
 	uint64_t seed;
 };
 
@@ -37,6 +40,7 @@ static void parse(struct dirty *dirty, const struct start_info *start)
 		{.name = "seed", .value = &dirty->seed, .max = UINT64_MAX},
 		{.name = "pattern", .value = &dirty->pattern, .choices = pattern_names},
 		{.name = "pace", .value = &dirty->pace, .choices = pace_names},
+		{.name = "vector", .value = &dirty->vector, .choices = vector_names},
 	};
 
 	dirty->working_mib = 64;
@@ -91,6 +95,8 @@ static void prepare(struct dirty *dirty, const struct start_info *start, struct 
 	dirty->faults.payload = "dirty";
 	parse(dirty, start);
 	writer_init(writer, 0, start->tsc_khz, memory, &dirty->faults);
+	if (dirty->vector == VECTOR_SSE)
+		registers_only_sse(&writer->registers);
 	pages_init(&dirty->pages, memory, dirty->working_mib, dirty->populate_mib, 1, dirty->seed,
 		   &dirty->faults);
 	pages_populate(&dirty->pages);

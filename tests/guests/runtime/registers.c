@@ -91,6 +91,11 @@ void registers_init(struct registers *registers, unsigned vcpu, struct memory *m
 			find_component(registers, component);
 }
 
+void registers_only_sse(struct registers *registers)
+{
+	registers->mask &= 1u << X87 | 1u << SSE;
+}
+
 static uint16_t expected_fcw(uint64_t value)
 {
 	return FCW_MASKED | (value >> 40 & 3) << 10;

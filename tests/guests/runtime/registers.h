@@ -44,6 +44,9 @@ struct registers {
 void registers_init(struct registers *registers, unsigned vcpu, struct memory *memory,
 		    struct faults *faults);
 
+/* Call before they are loaded first: leaves what is wider than SSE alone. */
+void registers_only_sse(struct registers *registers);
+
 /* Loads the vector and x87 registers with values that follow from `value`, and compares them. */
 void registers_load(struct registers *registers, uint64_t value);
 void registers_check(struct registers *registers);
