@@ -252,6 +252,7 @@ static int open_process(struct xd_domain *domain, struct xm_error *err)
 		return xm_fail(err, XM_KIND_REFUSED, -EACCES,
 			       "the process of domain %s is user %u's, not ours", domain->ref.name,
 			       peer.uid);
+	domain->pid = peer.pid;
 	domain->process = (int)syscall(SYS_pidfd_open, peer.pid, 0);
 	if (domain->process < 0)
 		return xm_fail_errno(err, XM_KIND_HOST, -errno, "the process of domain %s is gone",
@@ -297,17 +298,27 @@ out:
 	return rc;
 }
 
-/* Puts it into the table and starts its watcher, which owns it from then on. */
+/*
+ * Puts it into the table and starts its watcher, which owns it from then on. An earlier domain of this
+ * name may have ended a moment ago, and its watcher be tidying up: that is waited for.
+ */
 static int enter(struct xd_domain *domain, struct xm_error *err)
 {
+	uint64_t deadline_ns = xm_now_ns() + XD_CALL_MS * XM_NS_PER_MS;
 	struct xd_domains *domains = domain->domains;
 	struct xd_domain **link = &domains->first;
+	const struct xd_domain *earlier;
 
 	XM_LOCK_GUARD(&domains->wait.lock);
+	while ((earlier = lookup(domains, domain->ref.name)) != NULL) {
+		if (earlier->pid == domain->pid)
+			return -EEXIST;
+		if (!xd_wait_until(&domains->wait, deadline_ns))
+			return xm_fail(err, XM_KIND_CONFLICT, -EBUSY,
+				       "an earlier domain %s has not ended yet", domain->ref.name);
+	}
 	if (domains->wait.stopped)
 		return xm_fail(err, XM_KIND_CANCELLED, -ECANCELED, "the daemon is stopping");
-	if (lookup(domains, domain->ref.name))
-		return -EEXIST;
 	domain->ref.id = xd_ids_take(&domains->ids, domain->ref.name, err);
 	while (*link)
 		link = &(*link)->next;
@@ -322,12 +333,8 @@ static int enter(struct xd_domain *domain, struct xm_error *err)
 int xd_domains_adopt(struct xd_domains *domains, const char *name, struct xm_error *err)
 {
 	struct xd_domain *domain;
-	struct xd_domain_ref ref;
-	int rc;
+	int rc = xt_name_check(name, err);
 
-	if (xd_domains_find(domains, name, &ref, NULL) == 0)
-		return 0;
-	rc = xt_name_check(name, err);
 	if (rc)
 		return rc;
 	domain = calloc(1, sizeof(*domain));

@@ -13,7 +13,8 @@ struct xd_domain {
 	struct xd_domain *next;	  /* by the table's lock */
 	struct xd_domain_ref ref; /* constant */
 	int fd;			  /* the subscription; the watcher reads, stopping shuts it down */
-	int process;		  /* a pidfd of the VMM */
+	pid_t pid;		  /* of the VMM, constant */
+	int process;		  /* a pidfd of it */
 	json_t *operation;	  /* the last that was seen, or NULL; by the table's lock */
 };
 

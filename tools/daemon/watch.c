@@ -122,21 +122,34 @@ static char *last_words(const struct xd_domains *domains, const char *name)
 	return size > 0 ? strdup(line ? line + 1 : text) : NULL;
 }
 
+/* What a sweep found, to be said when it is true that the claims are gone. */
+struct stale {
+	struct xd_domains *domains;
+	json_t *said; /* pairs of name and text */
+};
+
 static void on_stale(void *opaque, const struct xt_domain_record *record)
 {
-	struct xd_domains *domains = opaque;
-	cleanup_free char *words = last_words(domains, record->name);
-
-	xd_events_say(
-		domains->daemon->events, record->name, "alarm",
+	struct stale *stale = opaque;
+	cleanup_free char *words = last_words(stale->domains, record->name);
+	cleanup_free char *text = xm_format(
 		"process %d of this domain died; the domain is gone, its claim was cleared%s%s",
 		(int)record->pid, words ? "; the last line of its log: " : "", words ? words : "");
+
+	json_array_append_new(stale->said, json_string(record->name));
+	json_array_append_new(stale->said, xt_json_text(text ? text : ""));
 }
 
 void xd_domains_sweep(struct xd_domains *domains)
 {
+	struct stale stale = {.domains = domains, .said = json_array()};
 	struct xm_error err = XM_ERROR_INIT;
 
-	if (xt_registry_sweep(&domains->daemon->registry, on_stale, domains, &err) < 0)
+	if (xt_registry_sweep(&domains->daemon->registry, on_stale, &stale, &err) < 0)
 		xm_log(XM_LOG_WARNING, "stale claims were not cleared: %s", err.text);
+	for (size_t n = 0; n + 1 < json_array_size(stale.said); n += 2)
+		xd_events_say(domains->daemon->events,
+			      json_string_value(json_array_get(stale.said, n)), "alarm", "%s",
+			      json_string_value(json_array_get(stale.said, n + 1)));
+	json_decref(stale.said);
 }
