@@ -58,6 +58,7 @@ struct mig_source_worker {
 	unsigned channel;
 	pthread_t thread;
 	bool started;
+	_Atomic pid_t thread_id; /* 0 before it runs */
 
 	/* The batch that is being put together. */
 	uint32_t object;

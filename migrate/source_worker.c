@@ -296,7 +296,7 @@ static void *worker_thread(void *argument)
 {
 	struct mig_source_worker *worker = argument;
 
-	mig_priority_lower();
+	atomic_store(&worker->thread_id, mig_priority_lower());
 	while (await_round(worker))
 		round_done(worker, mig_worker_run_round(worker, &worker->error));
 	pthread_mutex_lock(&worker->source->lock);

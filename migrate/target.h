@@ -47,9 +47,10 @@ struct mig_target_worker {
 	unsigned channel;
 	pthread_t thread;
 	bool started;
-	struct pf_run *runs; /* PF_RUNS_MAX */
-	struct iovec *parts; /* PF_RUNS_MAX */
-	uint64_t *hashes;    /* of the batch; grows to PF_BATCH_PAGES_MAX */
+	_Atomic pid_t thread_id; /* 0 before it runs */
+	struct pf_run *runs;	 /* PF_RUNS_MAX */
+	struct iovec *parts;	 /* PF_RUNS_MAX */
+	uint64_t *hashes;	 /* of the batch; grows to PF_BATCH_PAGES_MAX */
 	uint32_t hashes_capacity;
 	uint8_t *packed; /* compressed bytes; grows to what a frame may carry */
 	uint32_t packed_capacity;

@@ -9,9 +9,12 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "migrate/thread.h"
 
 /* For how long the source may take to hang up after COMMITTED. */
 #define HANG_UP_MS 2000
+/* A round of so few pages is a short one: 32 MiB. */
+#define NEAR_PAGES 8192
 
 /* ----------------------------------------------------------------------------- seals */
 
@@ -94,6 +97,15 @@ static int satisfy(struct mig_target *target, const struct pf_seal *seal, struct
 	return 0;
 }
 
+/* Rounds get shorter, so after a short one the last is not far. */
+static void hurry_if_near(struct mig_target *target, const struct pf_seal *seal)
+{
+	if (seal->pages > NEAR_PAGES)
+		return;
+	for (unsigned i = 0; i < target->hello.channels; i++)
+		mig_priority_hurry(atomic_load(&target->workers[i].thread_id));
+}
+
 static int send_sealed(struct mig_target *target, uint32_t round, struct xm_error *err)
 {
 	struct pf_sealed sealed = {.round = round};
@@ -122,6 +134,8 @@ int mig_target_receive_memory(struct mig_target *target, struct xm_error *err)
 			rc = satisfy(target, &seal, err);
 		if (rc == 0)
 			rc = send_sealed(target, seal.round, err);
+		if (rc == 0 && !seal.final)
+			hurry_if_near(target, &seal);
 	}
 	return rc;
 }

@@ -80,7 +80,7 @@ static void *worker_thread(void *argument)
 	struct xm_error err = XM_ERROR_INIT;
 	int rc;
 
-	mig_priority_lower();
+	atomic_store(&worker->thread_id, mig_priority_lower());
 	do {
 		rc = receive_batch(worker, &err);
 	} while (rc == 0);

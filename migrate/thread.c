@@ -46,9 +46,19 @@ void mig_priority_restore(int earlier)
 	setpriority(PRIO_PROCESS, (id_t)gettid(), earlier);
 }
 
-void mig_priority_lower(void)
+pid_t mig_priority_lower(void)
 {
-	setpriority(PRIO_PROCESS, (id_t)gettid(), BULK_NICE);
+	pid_t thread = gettid();
+
+	if (setpriority(PRIO_PROCESS, (id_t)thread, COORDINATOR_NICE) == 0)
+		setpriority(PRIO_PROCESS, (id_t)thread, BULK_NICE);
+	return thread;
+}
+
+void mig_priority_hurry(pid_t thread)
+{
+	if (thread)
+		setpriority(PRIO_PROCESS, (id_t)thread, COORDINATOR_NICE);
 }
 
 static uint64_t clock_ns(clockid_t clock)
