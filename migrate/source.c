@@ -14,6 +14,8 @@
 
 /* What a hand-over costs beyond what the trial pause showed: waking threads, three messages. */
 #define HAND_OVER_NS (500 * XM_NS_PER_US)
+/* For how long a lost session is asked whether the target said why. */
+#define WHY_TIMEOUT_MS 1000
 
 int mig_source_check(struct mig_source *source, struct xm_error *err)
 {
@@ -141,6 +143,24 @@ static int pre_copy(struct mig_source *source, struct xm_error *err)
 
 /* ------------------------------------------------------------------------- the ends */
 
+/* Whoever loses the session in the middle of a send may find on channel 0 why the target hung up. */
+static void ask_why(struct mig_source *source, struct xm_error *err)
+{
+	struct xm_error told = XM_ERROR_INIT;
+	struct pf_header header;
+	const void *body;
+	bool aborted = false;
+
+	if (err->kind != XM_KIND_NETWORK || !source->answers)
+		return;
+	tp_set_timeout(source->session, WHY_TIMEOUT_MS);
+	while (!aborted &&
+	       mig_control_receive(&source->control, &header, &body, &aborted, &told) == 0)
+		;
+	if (aborted)
+		*err = told;
+}
+
 /* Before COMMIT: the peer is told why, and the domain is as it was. */
 static void undo(struct mig_source *source, struct xm_error *err)
 {
@@ -241,12 +261,14 @@ int mig_source_run(struct mig_source *source, struct mig_result *ret_result, str
 	source->began_ns = xm_now_ns();
 	pthread_mutex_unlock(&source->lock);
 	rc = tell(source, err);
-	if (rc && commit_was_sent(source))
+	if (rc && commit_was_sent(source)) {
 		unresolved(source, err);
-	else if (rc)
+	} else if (rc) {
+		ask_why(source, err);
 		undo(source, err);
-	else
+	} else {
 		mig_workers_stop(source);
+	}
 	rc = rc ? err->code : 0;
 	count_memory(source);
 	mig_sample_stop(&source->sample);

@@ -18,8 +18,6 @@
 #define SETTLED_BYTES (4ull << 20)
 /* Points that a refusal waits for, so that it can say whether a longer ceiling would do: half a second. */
 #define JUDGE_POINTS_MIN 3
-/* For how long a broken session is asked whether the target said why. */
-#define WHY_TIMEOUT_MS 1000
 
 /* ------------------------------------------------------------------- the log's harvest */
 
@@ -66,29 +64,13 @@ int mig_round_fetch(struct mig_source *source, uint64_t *ret_pages, struct xm_er
 
 /* ------------------------------------------------------------ while the workers work */
 
-/* Where a worker lost the session, the target may have said why on channel 0. */
-static int why_lost(struct mig_source *source, const struct xm_error *lost, struct xm_error *err)
-{
-	struct xm_error told = XM_ERROR_INIT;
-	struct pf_header header;
-	const void *body;
-	bool aborted = false;
-
-	if (lost->kind == XM_KIND_NETWORK && source->answers) {
-		tp_set_timeout(source->session, WHY_TIMEOUT_MS);
-		while (!aborted &&
-		       mig_control_receive(&source->control, &header, &body, &aborted, &told) == 0)
-			;
-	}
-	*err = aborted ? told : *lost;
-	return err->code;
-}
-
 static int worker_error(struct mig_source *source, struct xm_error *err)
 {
 	for (unsigned i = 0; i < source->channels; i++)
-		if (source->workers[i].error.kind != XM_KIND_NONE)
-			return why_lost(source, &source->workers[i].error, err);
+		if (source->workers[i].error.kind != XM_KIND_NONE) {
+			*err = source->workers[i].error;
+			return err->code;
+		}
 	return xm_fail(err, XM_KIND_INTERNAL, -EIO, "a page channel failed without a reason");
 }
 
