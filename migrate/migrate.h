@@ -94,7 +94,11 @@ struct mig_pause {
 	uint64_t load_ns;     /* target: state loaded */
 	uint64_t commit_ns;   /* PREPARED received to COMMITTED received, less resume_ns */
 	uint64_t resume_ns;   /* target: COMMIT received to vCPUs started */
-	uint64_t engine_ns;   /* first kick to the vCPUs' start: total_ns less COMMITTED's way back */
+	/*
+	 * From the last vCPU's exit to the vCPUs' start, less commit_ns: COMMIT's way to the target is in
+	 * it, which no single clock can measure. A lower bound of what the guest saw; total_ns is an upper one.
+	 */
+	uint64_t engine_ns;
 	uint64_t probe_ns;    /* the short pause at NEGOTIATE in which the trial state was read; not in total_ns */
 };
 

@@ -31,14 +31,22 @@ int mig_source_pause(struct mig_source *source, struct xm_error *err)
 	return 0;
 }
 
-/* For the tests: what a migration that forgets a register looks like. */
+/*
+ * For the tests: what a migration that forgets a register looks like. XMM8 is at byte 288 of an XSAVE area
+ * (Intel SDM vol. 1, 10.5.1); the fake hypervisor keeps its registers in "vcpu".
+ */
 static void forget_register(struct hv_state *state)
 {
-	for (uint32_t i = 0; i < state->count; i++) {
-		if (strcmp(state->sections[i].name, "vcpu") == 0 && state->sections[i].size >= 16) {
-			state->sections[i].data[8] ^= 0x40;
-			return;
-		}
+	static const struct {
+		const char *section;
+		uint32_t byte;
+	} registers[] = {{"xsave", 288}, {"vcpu", 8}};
+
+	for (size_t i = 0; i < sizeof(registers) / sizeof(registers[0]); i++) {
+		const struct hv_section *section = hv_state_find(state, registers[i].section, 0);
+
+		if (section && section->size > registers[i].byte)
+			section->data[registers[i].byte] ^= 0x40;
 	}
 }
 
@@ -173,6 +181,8 @@ static int commit(struct mig_source *source, struct xm_error *err)
 	rc = pf_commit_encode(&message, &source->control.body, err);
 	if (rc == 0)
 		rc = pass_commit_point(source, err);
+	if (rc == 0 && xm_fault("migrate.commit.lost") == 1)
+		tp_shutdown(source->session);
 	if (rc == 0)
 		rc = mig_control_send(&source->control, PF_TYPE_COMMIT, true, NULL, 0, err);
 	if (rc == 0 && xm_fault("migrate.commit.after-send") < 0)
@@ -233,7 +243,7 @@ int mig_source_hand_over(struct mig_source *source, struct xm_error *err)
 	pause->resume_ns = committed.resume_ns;
 	pause->commit_ns = less(committed_at - prepared_at, committed.resume_ns);
 	pause->total_ns = committed_at - pause->total_ns;
-	pause->engine_ns = less(pause->total_ns, pause->commit_ns / 2);
+	pause->engine_ns = less(pause->total_ns, pause->kick_ns + pause->commit_ns);
 	source->target_cpu_ns = committed.cpu_ns;
 	source->paused_here = false;
 	mig_source_enter(source, MIG_COMMITTED, NULL);
