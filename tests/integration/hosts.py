@@ -13,6 +13,7 @@ gone when the `with` block ends, whatever happened inside.
 import contextlib
 import fcntl
 import http.client
+import itertools
 import json
 import os
 import secrets
@@ -221,6 +222,14 @@ class Host:
             after = answer["next"]
         raise TimeoutError(f"no event '{what}' on {self.name} in {timeout} s")
 
+    def wait_empty(self, timeout=WAIT_S):
+        """Waits until no domain's process is left on this host."""
+        after, deadline = 0, time.monotonic() + timeout
+        while self.vmm_pids():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"processes are left on {self.name}: {self.vmm_pids()}")
+            after = self.api("GET", f"/v1/events?after={after}&wait_ms=1000")["next"]
+
     # ------------------------------------------------------------------- the end
 
     def vmm_pids(self):
@@ -249,13 +258,18 @@ class Host:
 class Hosts:
     """Two hosts, started. `faults` is a pair: XMIGRATE_FAULT of the first and of the second."""
 
-    def __init__(self, build, faults=(None, None), namespaces=None):
+    numbers = itertools.count()
+
+    def __init__(self, build, faults=(None, None), namespaces=None, small_disk=None):
+        """`small_disk`: size of a tmpfs to mount at run_dir/small of each host (root only)."""
         self.build = os.path.abspath(build)
         self.faults = faults
         self.namespaces = os.geteuid() == 0 if namespaces is None else namespaces
+        self.small_disk = small_disk
         self.folder = None
         self.hosts = ()
         self.made = []
+        self.mounts = []
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="xm-hosts.")
@@ -266,6 +280,7 @@ class Hosts:
                 Host(name, self.build, self.folder, address, namespace)
                 for name, (address, namespace) in zip(("host1", "host2"), places))
             for host, faults in zip(self.hosts, self.faults):
+                self._mount_small_disk(host)
                 host.start(faults)
         except BaseException:
             self.__exit__(None, None, None)
@@ -275,6 +290,8 @@ class Hosts:
     def __exit__(self, *_):
         for host in self.hosts:
             host.finish()
+        for mount in self.mounts:
+            subprocess.run(["umount", "--lazy", mount], check=False)
         for namespace in self.made:
             subprocess.run(["ip", "netns", "del", namespace], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -282,8 +299,17 @@ class Hosts:
     def _ip(self, *words):
         subprocess.run(["ip", *words], check=True, capture_output=True)
 
+    def _mount_small_disk(self, host):
+        """Before the daemon starts: its network namespace has a mount namespace of its own."""
+        if self.small_disk:
+            place = os.path.join(host.run_dir, "small")
+            os.mkdir(place)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.small_disk}", "none",
+                            place], check=True)
+            self.mounts.append(place)
+
     def _make_network(self):
-        tag = f"xm{os.getpid()}"
+        tag = f"xm{os.getpid()}.{next(self.numbers)}"
         places = [(f"10.89.7.{number}", f"{tag}-{number}") for number in (1, 2)]
         for _, namespace in places:
             self._ip("netns", "add", namespace)
