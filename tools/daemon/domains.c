@@ -134,7 +134,8 @@ static int begin_call(struct xd_domains *domains, struct xd_call *call, struct x
 {
 	XM_LOCK_GUARD(&domains->wait.lock);
 	if (domains->wait.stopped)
-		return xm_fail(err, XM_KIND_CANCELLED, -ECANCELED, "the daemon is stopping");
+		return xm_fail(err, XM_KIND_HOST, -ECANCELED,
+			       "the daemon is stopping; the domain runs on");
 	call->next = domains->calls;
 	domains->calls = call;
 	return 0;
@@ -150,13 +151,27 @@ static void end_call(struct xd_domains *domains, const struct xd_call *call)
 	*link = call->next;
 }
 
-/* Says in the user's words what went wrong between daemon and VMM. */
-static int explain(const char *name, int rc, struct xm_error *err)
+static bool stopping(struct xd_domains *domains)
 {
+	XM_LOCK_GUARD(&domains->wait.lock);
+	return domains->wait.stopped;
+}
+
+/*
+ * Says in the user's words what went wrong between daemon and VMM. A connection that the daemon's own end has
+ * closed says nothing about the VMM.
+ */
+static int explain(struct xd_domains *domains, const char *name, int rc, struct xm_error *err)
+{
+	bool closed = rc == -ENODATA || rc == -ECONNRESET || rc == -EPIPE;
+
+	if (closed && stopping(domains))
+		return xm_fail(err, XM_KIND_HOST, -ECANCELED,
+			       "the daemon is stopping; the domain runs on");
 	if (rc == -EAGAIN || rc == -EWOULDBLOCK || rc == -ETIMEDOUT)
 		return xm_fail(err, XM_KIND_HOST, -ETIMEDOUT,
 			       "the process of domain %s does not answer; is it stopped?", name);
-	if (rc == -ENODATA || rc == -ECONNRESET || rc == -EPIPE)
+	if (closed)
 		return xm_fail(err, XM_KIND_NETWORK, -ECONNRESET,
 			       "the process of domain %s ended before it had answered", name);
 	return rc;
@@ -173,7 +188,7 @@ int xd_domains_call(struct xd_domains *domains, const char *name, const char *ca
 
 	rc = xd_domain_connect(domains, name, XD_CALL_MS + wait_ms, &connection, err);
 	if (rc)
-		return explain(name, rc, err);
+		return explain(domains, name, rc, err);
 	call.fd = connection;
 	rc = begin_call(domains, &call, err);
 	if (rc)
@@ -181,7 +196,7 @@ int xd_domains_call(struct xd_domains *domains, const char *name, const char *ca
 	rc = xt_call(connection, call_name, arguments, fd, &result, err);
 	end_call(domains, &call);
 	if (rc)
-		return explain(name, rc, err);
+		return explain(domains, name, rc, err);
 	if (!json_is_object(result)) {
 		json_decref(result);
 		return xm_fail(err, XM_KIND_INTERNAL, -EPROTO,
@@ -347,7 +362,7 @@ int xd_domains_adopt(struct xd_domains *domains, const char *name, struct xm_err
 		rc = enter(domain, err);
 	if (rc)
 		domain_free(domain);
-	return rc == -EEXIST ? 0 : explain(name, rc, err);
+	return rc == -EEXIST ? 0 : explain(domains, name, rc, err);
 }
 
 int xd_domains_adopt_all(struct xd_domains *domains, struct xm_error *err)

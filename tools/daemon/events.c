@@ -49,8 +49,8 @@ void xd_events_say(struct xd_events *events, const char *domain, const char *wha
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	xd_text_clean(text);
-	xm_log(strcmp(what, "alarm") ? XM_LOG_INFO : XM_LOG_WARNING, "%s%s%s: %s",
-	       domain ? domain : "", domain ? ": " : "", what, text);
+	xm_log(strcmp(what, "alarm") ? XM_LOG_INFO : XM_LOG_WARNING, "%s%s%s%s%s",
+	       domain ? domain : "", domain ? ": " : "", what, text[0] ? ": " : "", text);
 
 	XM_LOCK_GUARD(&events->wait.lock);
 	events->last++;

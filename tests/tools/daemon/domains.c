@@ -380,6 +380,34 @@ static void test_operation_of_a_dead_vmm(void **state)
 	wait_while(*state, NULL, "aborted");
 }
 
+/* A daemon that stops says so, or says nothing: the VMM that it asked has not ended. */
+static void test_waiting_when_the_daemon_stops(void **state)
+{
+	struct client *client = *state;
+	pid_t pid = client_create(client, "web1");
+	cleanup_free char *path = begin(client, "web1");
+	cleanup_free char *waits = NULL;
+	struct waiter waiter = {.client = client,
+				.path = xm_format("%s?after=1&wait_ms=60000", path)};
+	const json_t *error;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, wait_for_operation, &waiter), 0);
+	waits = client_wait_event(client, 0, "web1", "alarm");
+	client_stop(client, SIGTERM);
+	pthread_join(thread, NULL);
+	assert_true(alive(pid));
+	error = json_object_get(waiter.answer, "error");
+	if (error) {
+		assert_string_equal(string(error, "kind"), "host");
+		assert_non_null(strstr(string(error, "text"), "is stopping"));
+	}
+	json_decref(waiter.answer);
+	free(waiter.path);
+	client_start(client);
+	expect_state(client, path, "pre-copy", false);
+}
+
 static void test_operation_outlives_the_daemon(void **state)
 {
 	struct client *client = *state;
@@ -415,6 +443,7 @@ int main(void)
 		TEST(test_finished_operations_stay),
 		TEST(test_waiting_for_the_end),
 		TEST(test_operation_of_a_dead_vmm),
+		TEST(test_waiting_when_the_daemon_stops),
 		TEST(test_operation_outlives_the_daemon),
 	};
 

@@ -163,8 +163,10 @@ static void do_operation(struct vmm *vmm, int n, json_int_t id, const json_t *re
 	else if (json_integer_value(json_object_get(request, "after")) < vmm->sequence ||
 		 json_integer_value(json_object_get(request, "wait_ms")) == 0)
 		answer(vmm, n, id, operation_json(vmm));
-	else
+	else {
 		vmm->waiting[n] = id;
+		say(vmm, "alarm", "somebody waits");
+	}
 }
 
 static void serve(struct vmm *vmm, int n, const json_t *request)
