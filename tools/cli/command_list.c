@@ -26,6 +26,16 @@ static void print_text(const char *label, const char *text)
 	cli_print_line(stdout, "%-11s: %s", label, text);
 }
 
+/* How many pages a vCPU has dirtied; not every way of logging knows. */
+static void show_dirty(const json_t *vcpu, char ret_text[UNITS_TEXT_MAX])
+{
+	if (json_is_null(json_object_get(vcpu, "dirty_pages")))
+		snprintf(ret_text, UNITS_TEXT_MAX, "-");
+	else
+		snprintf(ret_text, UNITS_TEXT_MAX, "%llu",
+			 (unsigned long long)cli_count(vcpu, "dirty_pages"));
+}
+
 static void print_vcpus(const json_t *vcpus)
 {
 	const json_t *vcpu;
@@ -35,13 +45,14 @@ static void print_vcpus(const json_t *vcpus)
 	{
 		char run[UNITS_TEXT_MAX];
 		char throttled[UNITS_TEXT_MAX];
+		char dirty[UNITS_TEXT_MAX];
 
 		units_show_ms(run, cli_number(vcpu, "run_ns") / (double)XM_NS_PER_MS);
 		units_show_ms(throttled, cli_number(vcpu, "throttled_ns") / (double)XM_NS_PER_MS);
-		printf("vcpu %-6zu: ran %s, throttled %s, %llu exits, %llu pages dirtied, ring "
+		show_dirty(vcpu, dirty);
+		printf("vcpu %-6zu: ran %s, throttled %s, %llu exits, %s pages dirtied, ring "
 		       "full %llu times\n",
-		       index, run, throttled, (unsigned long long)cli_count(vcpu, "exits"),
-		       (unsigned long long)cli_count(vcpu, "dirty_pages"),
+		       index, run, throttled, (unsigned long long)cli_count(vcpu, "exits"), dirty,
 		       (unsigned long long)cli_count(vcpu, "ring_full"));
 	}
 }

@@ -30,12 +30,12 @@ static json_t *describe_vcpu(struct vmm *vmm, unsigned vcpu, uint64_t *cpu_ns)
 	/* A vCPU that cannot be asked any more shows zeros. */
 	hv_vcpu_stats(vmm->domain, vcpu, &stats, NULL);
 	*cpu_ns += stats.run_ns;
-	return json_pack("{sI sI sI sI sI}", "run_ns", (json_int_t)stats.run_ns, "throttled_ns",
+	return json_pack("{sI sI sI sI so}", "run_ns", (json_int_t)stats.run_ns, "throttled_ns",
 			 (json_int_t)stats.throttled_ns, "exits", (json_int_t)stats.exits,
 			 "ring_full", (json_int_t)stats.ring_full, "dirty_pages",
 			 hv_log_counts_vcpus(vmm->domain)
-				 ? (json_int_t)hv_log_vcpu_pages(vmm->domain, vcpu)
-				 : 0);
+				 ? json_integer((json_int_t)hv_log_vcpu_pages(vmm->domain, vcpu))
+				 : json_null());
 }
 
 /* The part that the hypervisor knows, gathered without our lock. */

@@ -208,6 +208,12 @@ class Commands(CliTest):
         verbose, _ = self.xmigrate("-v", "info", "web1")
         self.assertIn('    name = "web1"\n', verbose)
 
+    def test_dirty_pages_that_nobody_counts(self):
+        vcpu = {**WEB1["vcpu"][0], "dirty_pages": None}
+        self.start_daemon({("GET", "/v1/domains/web1"): (200, {**WEB1, "vcpu": [vcpu]})})
+        info, _ = self.xmigrate("info", "web1")
+        self.assertIn("17 exits, - pages dirtied", info)
+
     def test_simple_requests(self):
         for args, request in (
                 (("pause", "web1"), ("POST", "/v1/domains/web1/pause", None)),
