@@ -83,8 +83,12 @@ static int call_unpause(struct vmm *vmm, json_t *arguments, int *fd, json_t **re
 static int put_input(struct vmm *vmm, const char *text, struct xm_error *err)
 {
 	size_t size = strlen(text);
-	size_t taken = hv_console_input(vmm->domain, text, size);
+	size_t taken;
+	int rc = vmm_check_present(vmm, err);
 
+	if (rc)
+		return rc;
+	taken = hv_console_input(vmm->domain, text, size);
 	if (taken < size)
 		return xm_fail(
 			err, XM_KIND_CONFLICT, -EAGAIN,
@@ -198,15 +202,19 @@ static int call_cancel(struct vmm *vmm, json_t *arguments, int *fd, json_t **ret
 static int call_migrate(struct vmm *vmm, json_t *arguments, int *fd, json_t **ret_result,
 			struct xm_error *err)
 {
+	int rc = vmm_check_present(vmm, err);
+
 	(void)fd;
-	return vmm_migrate(vmm, arguments, ret_result, err);
+	return rc ? rc : vmm_migrate(vmm, arguments, ret_result, err);
 }
 
 static int call_save(struct vmm *vmm, json_t *arguments, int *fd, json_t **ret_result,
 		     struct xm_error *err)
 {
+	int rc = vmm_check_present(vmm, err);
+
 	(void)fd;
-	return vmm_save(vmm, arguments, ret_result, err);
+	return rc ? rc : vmm_save(vmm, arguments, ret_result, err);
 }
 
 static int call_resolve(struct vmm *vmm, json_t *arguments, int *fd, json_t **ret_result,

@@ -51,6 +51,16 @@ static int load_payload(struct vmm *vmm, const struct xt_config *config, const c
 	return rc ? xm_context(err, "%s", path) : 0;
 }
 
+static void say_created(struct vmm *vmm, const struct request *request)
+{
+	char text[XM_ERROR_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "%llu MiB, %u vCPU%s, %s",
+		 (unsigned long long)vmm->record.memory_bytes >> 20, vmm->record.vcpus,
+		 vmm->record.vcpus == 1 ? "" : "s", request->paused ? "paused" : "running");
+	vmm_events_say(vmm->events, "created", text);
+}
+
 static int start_domain(struct vmm *vmm, const struct xt_config *config,
 			const struct request *request, struct xm_error *err)
 {
@@ -71,7 +81,7 @@ static int start_domain(struct vmm *vmm, const struct xt_config *config,
 	if (rc)
 		return rc;
 	vmm->present = true;
-	vmm_events_say(vmm->events, "created", request->paused ? "paused" : "");
+	say_created(vmm, request);
 	return vmm_server_start(vmm->server, err);
 }
 

@@ -249,6 +249,15 @@ void vmm_publish(struct vmm *vmm)
 
 /* -------------------------------------------------------------- running and pausing */
 
+int vmm_check_present(struct vmm *vmm, struct xm_error *err)
+{
+	XM_LOCK_GUARD(&vmm->lock);
+	if (vmm->present)
+		return 0;
+	return xm_fail(err, XM_KIND_CONFLICT, -EBUSY,
+		       "domain %s is still arriving; wait until it runs here", vmm->record.name);
+}
+
 /* One at a time, and not while an operation does it. Takes `executing`. */
 static int begin_executing(struct vmm *vmm, struct xm_error *err)
 {
@@ -280,7 +289,9 @@ int vmm_set_paused(struct vmm *vmm, bool paused, struct xm_error *err)
 	bool before;
 	int rc;
 
-	rc = begin_executing(vmm, err);
+	rc = vmm_check_present(vmm, err);
+	if (!rc)
+		rc = begin_executing(vmm, err);
 	if (rc)
 		return rc;
 	before = hv_paused(vmm->domain);
@@ -290,6 +301,6 @@ int vmm_set_paused(struct vmm *vmm, bool paused, struct xm_error *err)
 		rc = hv_resume(vmm->domain, err);
 	end_executing(vmm);
 	if (!rc && before != paused)
-		vmm_events_say(vmm->events, paused ? "paused" : "unpaused", "");
+		vmm_events_say(vmm->events, paused ? "paused" : "unpaused", "by request");
 	return rc;
 }

@@ -122,8 +122,11 @@ int vmm_work(struct vmm *vmm, void (*work)(struct vmm *vmm, void *argument), voi
 /* Writes domain.json anew. A failure is logged: the domain does not depend on it. */
 void vmm_publish(struct vmm *vmm);
 
+/* Kind CONFLICT while the domain is still arriving: it is not ours yet, and may never be. */
+int vmm_check_present(struct vmm *vmm, struct xm_error *err);
+
 /*
- * Runs or pauses the domain for an operator. Kind CONFLICT while an operation is active or the
+ * Runs or pauses the domain for an operator. Kind CONFLICT while it arrives or an operation is active, or the
  * guest has ended. Returns when it is done.
  */
 int vmm_set_paused(struct vmm *vmm, bool paused, struct xm_error *err);

@@ -37,6 +37,9 @@ static void test_life(void **state)
 	assert_int_equal(test_number(info, "pid"), pid);
 	assert_int_equal(test_number(info, "epoch"), 1);
 	assert_true(json_is_null(json_object_get(info, "operation")));
+	/* The bitmap, which is the default, does not know who wrote a page. */
+	assert_true(json_is_null(
+		json_object_get(json_array_get(json_object_get(info, "vcpu"), 0), "dirty_pages")));
 	json_decref(info);
 	json_decref(test_call(host, "web1", "pause", NULL));
 	json_decref(test_call(host, "web1", "pause", NULL));
@@ -122,6 +125,30 @@ static void test_killed_vmm(void **state)
 	assert_true(test_host_has(host, "web1"));
 	test_host_create(host, "web1", "idle", "", false);
 	test_verify(host, "web1");
+}
+
+/* Who reads a log learns something from each line. */
+static void test_events_have_texts(void **state)
+{
+	struct test_host *host = *state;
+	struct xm_error err = XM_ERROR_INIT;
+	unsigned events = 0;
+	json_t *packet;
+	int fd;
+
+	test_host_create(host, "web1", "idle", "", true);
+	fd = test_connect(host, "web1");
+	assert_ok(xt_call(fd, "subscribe", NULL, -1, NULL, &err), &err);
+	json_decref(test_call(host, "web1", "unpause", NULL));
+	json_decref(test_call(host, "web1", "pause", NULL));
+	json_decref(test_call(host, "web1", "destroy", NULL));
+	while (xt_packet_receive(fd, &packet, NULL, &err) == 0) {
+		assert_int_not_equal(strlen(test_string(packet, "event.text")), 0);
+		events++;
+		json_decref(packet);
+	}
+	assert_int_equal(events, 4);
+	close(fd);
 }
 
 /* A guest that ends with another code than 0 is a shutdown, too, and subscribers hear of it. */
@@ -254,9 +281,10 @@ static void test_console(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_life),       TEST(test_created_paused), TEST(test_bad_starts),
-		TEST(test_name_taken), TEST(test_killed_vmm),	  TEST(test_guest_end_is_told),
-		TEST(test_bad_calls),  TEST(test_hostile_bytes),  TEST(test_console),
+		TEST(test_life),       TEST(test_created_paused),    TEST(test_bad_starts),
+		TEST(test_name_taken), TEST(test_killed_vmm),	     TEST(test_guest_end_is_told),
+		TEST(test_bad_calls),  TEST(test_events_have_texts), TEST(test_hostile_bytes),
+		TEST(test_console),
 	};
 
 	test_require_kvm();

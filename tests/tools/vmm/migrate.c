@@ -289,6 +289,49 @@ static void test_one_at_a_time_and_cancel(void **state)
 	test_verify(&fixture->to, "web1");
 }
 
+/* Until memory moves, which it does when the target has made room for the domain. */
+static void wait_until_it_arrives(struct fixture *fixture)
+{
+	json_int_t after = 0;
+
+	for (;;) {
+		json_t *operation =
+			test_call(&fixture->from, "web1", "operation",
+				  json_pack("{sI si}", "after", after, "wait_ms", 30000));
+		bool moving = strcmp(test_string(operation, "state"), "pre-copy") == 0;
+
+		assert_false(json_is_true(json_object_get(operation, "finished")));
+		after = test_number(operation, "sequence");
+		json_decref(operation);
+		if (moving)
+			return;
+	}
+}
+
+/* What is not here yet can be looked at and given up, and nothing else. */
+static void test_calls_while_it_arrives(void **state)
+{
+	static const char *const calls[] = {"pause", "unpause", "shutdown"};
+	struct fixture *fixture = *state;
+	struct test_host *to = &fixture->to;
+
+	test_host_create(&fixture->from, "web1", "dirty", "working_set=32 rate=1", false);
+	migrate_slowly(fixture);
+	wait_until_it_arrives(fixture);
+	test_assert_state(to, "web1", "incoming");
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
+		assert_int_equal(test_call_fails(to, "web1", calls[i], NULL), XM_KIND_CONFLICT);
+	assert_int_equal(test_call_fails(to, "web1", "input", json_pack("{ss}", "text", "stop\n")),
+			 XM_KIND_CONFLICT);
+	assert_int_equal(test_call_fails(to, "web1", "save", json_pack("{ss}", "path", "/x")),
+			 XM_KIND_CONFLICT);
+	assert_int_equal(test_call_fails(to, "web1", "migrate",
+					 json_pack("{ss}", "to", fixture->from.address)),
+			 XM_KIND_CONFLICT);
+	json_decref(test_call(to, "web1", "cancel", NULL));
+	assert_stayed(fixture, "cancelled");
+}
+
 static void test_limits_while_it_runs(void **state)
 {
 	struct fixture *fixture = *state;
@@ -334,6 +377,7 @@ int main(void)
 		TEST(test_keep),
 		TEST(test_discard),
 		TEST(test_one_at_a_time_and_cancel),
+		TEST(test_calls_while_it_arrives),
 		TEST(test_limits_while_it_runs),
 		TEST(test_destroyed_in_between),
 	};
