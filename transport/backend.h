@@ -78,6 +78,7 @@ struct tp_session {
 	atomic_bool shut;
 	atomic_uint channels_open; /* page channels */
 	atomic_uint timeout_ms;
+	atomic_ullong deadline_ns; /* when all waiting ends, whatever moves; UINT64_MAX: never */
 	atomic_ullong progress_ns; /* when a byte last moved, on any channel, either way */
 	atomic_ullong bytes_sent;
 	atomic_ullong bytes_received;

@@ -8,6 +8,9 @@
 /* Is this a channel that is open? -EINVAL (INTERNAL) if not; -ECANCELED after tp_shutdown(). */
 int tp_channel_check(struct tp_session *session, unsigned channel, struct xm_error *err);
 
+/* Has the session's deadline passed? -ETIMEDOUT (NETWORK) if so. */
+int tp_deadline_check(struct tp_session *session, struct xm_error *err);
+
 /*
  * After a failure of a backend: if the session was shut down meanwhile, then that is the reason,
  * whatever the backend saw of it. Returns the code to return.

@@ -130,7 +130,9 @@ int tp_receive(struct tp_session *session, unsigned channel, struct pf_header *r
 			return rc;
 	}
 	for (;;) {
-		rc = receive_header(session, channel, &header, err);
+		rc = tp_deadline_check(session, err);
+		if (rc == 0)
+			rc = receive_header(session, channel, &header, err);
 		if (rc == 0)
 			rc = receive_body(session, channel, &header, err);
 		if (rc)

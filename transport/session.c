@@ -16,6 +16,7 @@ void tp_session_init(struct tp_session *session, const struct tp_ops *ops, bool 
 	*session = (struct tp_session){.ops = ops, .initiator = initiator};
 	snprintf(session->description, sizeof(session->description), "%s", description);
 	atomic_store(&session->timeout_ms, TP_TIMEOUT_MS);
+	atomic_store(&session->deadline_ns, UINT64_MAX);
 	tp_limiter_init(&session->limiter);
 	for (unsigned i = 0; i <= TP_CHANNELS_MAX; i++) {
 		pthread_mutex_init(&session->channels[i].lock, NULL);
@@ -53,12 +54,28 @@ uint64_t tp_session_deadline(const struct tp_session *session, uint64_t since_ns
 {
 	uint64_t progress_ns = atomic_load_explicit(&session->progress_ns, memory_order_relaxed);
 	uint64_t from_ns = progress_ns > since_ns ? progress_ns : since_ns;
+	uint64_t until_ns = from_ns + atomic_load(&session->timeout_ms) * XM_NS_PER_MS;
+	uint64_t deadline_ns = atomic_load(&session->deadline_ns);
 
-	return from_ns + atomic_load(&session->timeout_ms) * XM_NS_PER_MS;
+	return until_ns < deadline_ns ? until_ns : deadline_ns;
+}
+
+int tp_deadline_check(struct tp_session *session, struct xm_error *err)
+{
+	if (xm_now_ns() < atomic_load(&session->deadline_ns))
+		return 0;
+	return xm_fail(
+		err, XM_KIND_NETWORK, -ETIMEDOUT,
+		"What was waited for from %s did not come in time; check the network and the peer",
+		session->description);
 }
 
 int tp_session_timed_out(struct tp_session *session, struct xm_error *err)
 {
+	int rc = tp_deadline_check(session, err);
+
+	if (rc)
+		return rc;
 	return xm_fail(err, XM_KIND_NETWORK, -ETIMEDOUT,
 		       "No byte has moved to or from %s for %g s; check the network and the peer",
 		       session->description, atomic_load(&session->timeout_ms) / 1000.0);
@@ -150,6 +167,13 @@ void tp_set_timeout(struct tp_session *session, uint32_t timeout_ms)
 	atomic_store(&session->timeout_ms, timeout_ms);
 	if (session->ops->timeout_changed)
 		session->ops->timeout_changed(session, timeout_ms);
+}
+
+void tp_set_deadline(struct tp_session *session, unsigned timeouts)
+{
+	uint64_t wait_ns = timeouts * (uint64_t)atomic_load(&session->timeout_ms) * XM_NS_PER_MS;
+
+	atomic_store(&session->deadline_ns, timeouts ? xm_now_ns() + wait_ns : UINT64_MAX);
 }
 
 void tp_stats(const struct tp_session *session, struct tp_stats *ret_stats)

@@ -132,6 +132,14 @@ void tp_set_bandwidth(struct tp_session *session, uint64_t bytes_per_s);
 #define TP_TIMEOUT_MS 30000u
 void tp_set_timeout(struct tp_session *session, uint32_t timeout_ms);
 
+/*
+ * A peer that sends something all the time without coming to the point keeps the idle timeout from passing. So where
+ * one answer is waited for, the waiting as a whole can be limited, to so many idle timeouts from now: after that sends
+ * that block and receives fail with -ETIMEDOUT, on all channels, from their next wait on. 0: no limit any more. Not for
+ * a file.
+ */
+void tp_set_deadline(struct tp_session *session, unsigned timeouts);
+
 struct tp_stats {
 	uint64_t bytes_sent; /* of the stream, all channels, as they move */
 	uint64_t bytes_received;
