@@ -154,6 +154,7 @@ static void ask_why(struct mig_source *source, struct xm_error *err)
 	if (err->kind != XM_KIND_NETWORK || !source->answers)
 		return;
 	tp_set_timeout(source->session, WHY_TIMEOUT_MS);
+	tp_set_deadline(source->session, 1);
 	while (!aborted &&
 	       mig_control_receive(&source->control, &header, &body, &aborted, &told) == 0)
 		;

@@ -138,6 +138,14 @@ int mig_source_stop_and_copy(struct mig_source *source, struct xm_error *err)
 	return rc;
 }
 
+/*
+ * For how long the guest is kept paused by a target that goes on sending something, in idle timeouts of the
+ * session: what is still in the connections must get through, and be loaded.
+ */
+#define PREPARE_TIMEOUTS 4
+/* A COMMIT is answered at once; if it isn't, the outcome can be asked for, and the guest is paused. */
+#define COMMIT_TIMEOUTS 1
+
 /* Waits until the target has checked and loaded everything. */
 static int await_prepared(struct mig_source *source, struct pf_prepared *ret_prepared,
 			  struct xm_error *err)
@@ -146,6 +154,7 @@ static int await_prepared(struct mig_source *source, struct pf_prepared *ret_pre
 	const void *body;
 	int rc;
 
+	tp_set_deadline(source->session, PREPARE_TIMEOUTS);
 	rc = mig_round_sealed(source, err);
 	if (rc == 0)
 		rc = mig_control_expect(&source->control, PF_TYPE_PREPARED, &header, &body, NULL,
@@ -178,6 +187,7 @@ static int commit(struct mig_source *source, struct xm_error *err)
 	struct pf_commit message = {.epoch = source->config.epoch};
 	int rc;
 
+	tp_set_deadline(source->session, COMMIT_TIMEOUTS);
 	rc = pf_commit_encode(&message, &source->control.body, err);
 	if (rc == 0)
 		rc = pass_commit_point(source, err);

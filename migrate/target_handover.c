@@ -309,6 +309,7 @@ static void tell_committed(struct mig_target *target)
 	if (rc == 0)
 		rc = mig_control_send(&target->control, PF_TYPE_COMMITTED, true, NULL, 0, NULL);
 	tp_set_timeout(target->session, HANG_UP_MS);
+	tp_set_deadline(target->session, 1);
 	while (rc == 0)
 		rc = mig_control_receive(&target->control, &header, &body, NULL, NULL);
 }

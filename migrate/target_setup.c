@@ -5,6 +5,12 @@
 #include <errno.h>
 #include <string.h>
 
+/*
+ * For how long a source may take to introduce itself, in idle timeouts of the session: nobody knows yet who it is,
+ * and it holds a process.
+ */
+#define INTRODUCE_TIMEOUTS 2
+
 static int receive_hello(struct mig_target *target, struct xm_error *err)
 {
 	enum pf_purpose expected = target->answers ? PF_PURPOSE_MIGRATE : PF_PURPOSE_SAVE;
@@ -115,6 +121,8 @@ int mig_target_negotiate(struct mig_target *target, struct xm_error *err)
 	struct pf_static announced = {0};
 	int rc;
 
+	if (target->answers)
+		tp_set_deadline(target->session, INTRODUCE_TIMEOUTS);
 	rc = mig_sections_init(&target->sections, err);
 	if (rc == 0)
 		rc = receive_hello(target, err);
@@ -128,6 +136,7 @@ int mig_target_negotiate(struct mig_target *target, struct xm_error *err)
 		rc = mig_populate_start(target, &announced, err);
 	if (rc == 0)
 		rc = tp_open_channels(target->session, target->hello.channels, err);
+	tp_set_deadline(target->session, 0);
 	pf_static_finish(&announced);
 	return rc;
 }
