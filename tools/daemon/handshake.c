@@ -137,6 +137,7 @@ static int answer_query(struct xd_handshake *handshake, struct xm_error *err)
 		return rc;
 	}
 	tp_set_timeout(session, XD_HANDSHAKE_MS);
+	tp_set_deadline(session, 1);
 	rc = mig_answer_query(session, decide, handshake, err);
 	tp_destroy(session);
 	return rc;

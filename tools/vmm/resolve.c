@@ -35,6 +35,7 @@ static int ask(struct vmm *vmm, struct pf_outcome *ret_outcome, struct xm_error 
 	if (rc)
 		return rc;
 	tp_set_timeout(session, ASK_TIMEOUT_MS);
+	tp_set_deadline(session, 1);
 	rc = mig_query(session, operation->session_id, ret_outcome, err);
 	tp_destroy(session);
 	return rc;

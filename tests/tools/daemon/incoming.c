@@ -8,11 +8,13 @@
 #include <sys/wait.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "migrate/migrate.h"
 #include "tests/test.h"
 #include "tests/tools/daemon/client.h"
 #include "tools/daemon/address.h"
+#include "tools/daemon/incoming.h"
 #include "tools/lib/session_record.h"
 #include "transport/tcp/tcp.h"
 #include "transport/transport.h"
@@ -209,7 +211,7 @@ static void test_channels_reach_the_vmm(void **state)
 
 /* ------------------------------------------------------------------------- questions */
 
-static void ask(struct client *client, const uint8_t *session, struct pf_outcome *ret_outcome)
+static struct tp_session *connect_to_ask(struct client *client, const uint8_t *session)
 {
 	struct xm_error err = XM_ERROR_INIT;
 	json_t *version = client_expect(client, 200, "GET", "/v1/version", NULL);
@@ -218,9 +220,17 @@ static void ask(struct client *client, const uint8_t *session, struct pf_outcome
 	struct tp_session *peer;
 
 	assert_ok(tp_tcp_connect(where, session, TP_TCP_QUERY, NULL, &peer, &err), &err);
+	json_decref(version);
+	return peer;
+}
+
+static void ask(struct client *client, const uint8_t *session, struct pf_outcome *ret_outcome)
+{
+	struct tp_session *peer = connect_to_ask(client, session);
+	struct xm_error err = XM_ERROR_INIT;
+
 	assert_ok(mig_query(peer, session, ret_outcome, &err), &err);
 	tp_destroy(peer);
-	json_decref(version);
 }
 
 static void test_unknown_session_is_aborted_durably(void **state)
@@ -240,6 +250,24 @@ static void test_unknown_session_is_aborted_durably(void **state)
 	client_start(client);
 	ask(client, session, &outcome);
 	assert_int_equal(outcome.outcome, PF_OUTCOME_ABORTED);
+}
+
+/* Who has the daemon's ear and never asks holds it no longer than who says nothing. */
+static void test_endless_question_is_dropped(void **state)
+{
+	static const uint8_t session[XT_ID_BYTES] = {5};
+	struct tp_frame later = {.type = 900}; /* of a later version: it may be skipped */
+	uint64_t end_ns = xm_now_ns() + 4ull * XD_HANDSHAKE_MS * XM_NS_PER_MS;
+	struct client *client = *state;
+	struct tp_session *peer = connect_to_ask(client, session);
+	cleanup_free char *text = NULL;
+
+	while (tp_send(peer, TP_CONTROL, &later, NULL, 0, NULL) == 0)
+		if (xm_now_ns() > end_ns)
+			fail_msg("the daemon goes on listening");
+	tp_destroy(peer);
+	text = client_wait_event(client, 0, NULL, "alarm");
+	assert_non_null(strstr(text, "in time"));
 }
 
 static void test_committed_session_stays_committed(void **state)
@@ -273,6 +301,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_committed_session_stays_committed, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_endless_question_is_dropped, setup, teardown),
 	};
 
 	curl_global_init(CURL_GLOBAL_DEFAULT);
