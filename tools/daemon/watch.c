@@ -13,6 +13,7 @@
 #include "tools/daemon/events.h"
 #include "tools/daemon/operations.h"
 #include "tools/lib/control.h"
+#include "tools/lib/crash_log.h"
 
 #define LOG_MAX (64u << 20)
 
@@ -131,11 +132,16 @@ struct stale {
 static void on_stale(void *opaque, const struct xt_domain_record *record)
 {
 	struct stale *stale = opaque;
+	const char *run_dir = stale->domains->daemon->options->run_dir;
 	cleanup_free char *words = last_words(stale->domains, record->name);
-	cleanup_free char *text = xm_format(
-		"process %d of this domain died; the domain is gone, its claim was cleared%s%s",
-		(int)record->pid, words ? "; the last line of its log: " : "", words ? words : "");
+	cleanup_free char *log = NULL;
+	cleanup_free char *text = NULL;
 
+	xt_crash_log_keep(run_dir, record->name, &log, NULL); /* one that died early has none */
+	text = xm_format(
+		"process %d of this domain died; the domain is gone, its claim was cleared%s%s%s%s",
+		(int)record->pid, log ? "; its log is " : "", log ? log : "",
+		words ? ", its last line: " : "", words ? words : "");
 	json_array_append_new(stale->said, json_string(record->name));
 	json_array_append_new(stale->said, xt_json_text(text ? text : ""));
 }

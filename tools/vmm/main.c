@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "tools/lib/config.h"
 #include "tools/lib/control.h"
+#include "tools/lib/crash_log.h"
 #include "tools/lib/program.h"
 #include "tools/vmm/operation.h"
 #include "tools/vmm/vmm.h"
@@ -181,6 +182,23 @@ static int start_domain(struct vmm *vmm, struct start *start, const char *how, s
 		       how);
 }
 
+/* The reason, where the log is that tells the rest, and the registers, which are long: in this order. */
+static void say_crash(struct vmm *vmm)
+{
+	struct xm_error err = XM_ERROR_INIT;
+	const char *registers = strchr(vmm->end_text, '\n');
+	int reason = (int)strcspn(vmm->end_text, "\n");
+	cleanup_free char *path = NULL;
+	cleanup_free char *text = NULL;
+
+	if (xt_crash_log_keep(vmm->run_dir, vmm->record.name, &path, &err))
+		xm_log(XM_LOG_WARNING, "%s", err.text);
+	text = xm_format("%.*s; %s%s%s", reason, vmm->end_text,
+			 path ? "its log is " : "its log is lost", path ? path : "",
+			 registers ? registers : "");
+	vmm_events_say(vmm->events, "crashed", text ? text : vmm->end_text);
+}
+
 /* The daemon's and the operator's last words about it. */
 static void say_end(struct vmm *vmm, enum vmm_end end)
 {
@@ -189,8 +207,7 @@ static void say_end(struct vmm *vmm, enum vmm_end end)
 		vmm_events_say(vmm->events, "shutdown", vmm->end_text);
 		break;
 	case VMM_END_CRASH:
-		vmm_events_say(vmm->events, "crashed", vmm->end_text);
-		xm_log(XM_LOG_ERROR, "%s crashed: %s", vmm->record.name, vmm->end_text);
+		say_crash(vmm);
 		break;
 	case VMM_END_DESTROYED:
 		vmm_events_say(vmm->events, "destroyed", vmm->end_text);

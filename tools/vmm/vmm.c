@@ -89,7 +89,7 @@ void vmm_end(struct vmm *vmm, enum vmm_end end, const char *text)
 enum vmm_end vmm_wait_end(struct vmm *vmm)
 {
 	XM_LOCK_GUARD(&vmm->lock);
-	while (vmm->end == VMM_END_NONE)
+	while (vmm->end == VMM_END_NONE || vmm->executing)
 		vmm_wait(vmm, 0);
 	return vmm->end;
 }
@@ -299,8 +299,9 @@ int vmm_set_paused(struct vmm *vmm, bool paused, struct xm_error *err)
 		rc = hv_pause(vmm->domain, &times, err);
 	else if (before)
 		rc = hv_resume(vmm->domain, err);
-	end_executing(vmm);
+	/* Before anything else may begin, the guest's end included, so that events tell the order. */
 	if (!rc && before != paused)
 		vmm_events_say(vmm->events, paused ? "paused" : "unpaused", "by request");
+	end_executing(vmm);
 	return rc;
 }

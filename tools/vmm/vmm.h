@@ -134,7 +134,7 @@ int vmm_set_paused(struct vmm *vmm, bool paused, struct xm_error *err);
 /* Says that the process shall end, and why; `text` is for the log and the event. */
 void vmm_end(struct vmm *vmm, enum vmm_end end, const char *text);
 
-/* Waits until an end was said, and no operation is active any more. */
+/* Waits until an end was said, and nobody is in the middle of pausing or resuming. */
 enum vmm_end vmm_wait_end(struct vmm *vmm);
 
 /* Waits on `changed`, with lock held, until the deadline (0: none). False when it has passed. */

@@ -127,6 +127,59 @@ static void test_killed_vmm(void **state)
 	test_verify(host, "web1");
 }
 
+struct bad_end {
+	const char *how;
+	const char *reason;
+};
+
+/* Runs a guest that crashes, and checks what is said of it; nothing of it stays but its log. */
+static void crash_once(struct test_host *host, const struct bad_end *bad)
+{
+	cleanup_free char *args = xm_format("how=%s", bad->how);
+	cleanup_free char *log = xm_format("%s/crashed/web1.log", host->folder);
+	pid_t pid = test_host_create(host, "web1", "crash", args, true);
+	cleanup_close int fd = test_connect(host, "web1");
+	struct xm_error err = XM_ERROR_INIT;
+	bool crashed = false;
+	json_t *packet;
+
+	assert_ok(xt_call(fd, "subscribe", NULL, -1, NULL, &err), &err);
+	json_decref(test_call(host, "web1", "unpause", NULL));
+	while (xt_packet_receive(fd, &packet, NULL, &err) == 0) {
+		const char *text = test_string(packet, "event.text");
+
+		assert_false(crashed); /* it is the last event */
+		crashed = strcmp(test_string(packet, "event.what"), "crashed") == 0;
+		if (crashed) {
+			if (!strstr(text, bad->reason))
+				fail_msg("%s: '%s' is not in: %s", bad->how, bad->reason, text);
+			assert_non_null(strstr(text, "vCPU 0: "));
+			assert_non_null(strstr(text, log));
+			assert_non_null(strstr(text, "\nrip "));
+			assert_non_null(strstr(text, "r15 "));
+		}
+		json_decref(packet);
+	}
+	if (!crashed)
+		fail_msg("%s: no crash was told: %s", bad->how, err.text);
+	assert_false(test_host_has(host, "web1"));
+	assert_int_equal(test_host_wait(host, pid), 0);
+	assert_int_equal(access(log, R_OK), 0);
+}
+
+static void test_guests_that_crash(void **state)
+{
+	static const struct bad_end ends[] = {
+		{"triple-fault", "triple fault"},
+		{"wild-call", "triple fault"},
+		{"bad-port", "no device is at port 0x600"},
+		{"mmio", "at 0xc0000000, where there is neither RAM nor a device"},
+	};
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		crash_once(*state, &ends[i]);
+}
+
 /* Who reads a log learns something from each line. */
 static void test_events_have_texts(void **state)
 {
@@ -281,9 +334,16 @@ static void test_console(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_life),       TEST(test_created_paused),    TEST(test_bad_starts),
-		TEST(test_name_taken), TEST(test_killed_vmm),	     TEST(test_guest_end_is_told),
-		TEST(test_bad_calls),  TEST(test_events_have_texts), TEST(test_hostile_bytes),
+		TEST(test_life),
+		TEST(test_created_paused),
+		TEST(test_bad_starts),
+		TEST(test_name_taken),
+		TEST(test_killed_vmm),
+		TEST(test_guest_end_is_told),
+		TEST(test_bad_calls),
+		TEST(test_events_have_texts),
+		TEST(test_guests_that_crash),
+		TEST(test_hostile_bytes),
 		TEST(test_console),
 	};
 
