@@ -310,12 +310,41 @@ static int decide_by_record(struct xt_session *session, struct pf_outcome *ret_o
 	}
 }
 
+static int check_room(const char *state_dir, struct xm_error *err)
+{
+	unsigned count = 0;
+	int folder;
+	DIR *dir;
+	int rc;
+
+	rc = open_folder(state_dir, &folder, err);
+	if (rc)
+		return rc;
+	dir = fdopendir(folder);
+	if (!dir) {
+		close(folder);
+		return xm_fail(err, XM_KIND_INTERNAL, -ENOMEM, "out of memory");
+	}
+	while (count < XT_SESSION_FILES_MAX && readdir(dir))
+		count++;
+	closedir(dir);
+	if (count < XT_SESSION_FILES_MAX)
+		return 0;
+	return xm_fail(err, XM_KIND_HOST, -ENOSPC,
+		       "%s/sessions has %d records, so a question about a session that is unknown "
+		       "here gets none; restart xmigrated, which removes old ones, or see who asks",
+		       state_dir, XT_SESSION_FILES_MAX);
+}
+
 /* Nobody here ever heard of the session: a record made now keeps it from being admitted later. */
 static int create_aborted(const char *state_dir, const uint8_t session[XT_ID_BYTES],
 			  struct xt_session **ret_record, struct xm_error *err)
 {
 	struct xt_session_info info = {.state = XT_SESSION_ABORTED};
+	int rc = check_room(state_dir, err);
 
+	if (rc)
+		return rc;
 	memcpy(info.session, session, XT_ID_BYTES);
 	return xt_session_create(state_dir, &info, ret_record, err);
 }

@@ -27,6 +27,8 @@ struct xt_session;
 
 #define XT_SESSION_PEER_SIZE 256
 #define XT_SESSION_KEEP_S    (30u * 24 * 3600)
+#define XT_SESSION_FILES_MAX                                                                       \
+	8192 /* questions about sessions nobody knows make no more records than fit */
 
 /* Numbers in the file: never renumbered. */
 enum xt_session_state {
@@ -79,7 +81,9 @@ int xt_session_sync(struct xt_session *record, struct xm_error *err);
 
 /*
  * Answers "what became of this session?" by the four rules of docs/vmm-control.md. After ABORTED was
- * answered, the session cannot commit here any more, and that is durable.
+ * answered, the session cannot commit here any more, and that is durable. Anybody who reaches the port may ask
+ * about sessions that never were, and each answer costs a file: with XT_SESSION_FILES_MAX of them there, such
+ * a question is -ENOSPC (HOST), and whoever asked goes on not knowing, which is safe.
  */
 int xt_session_decide(const char *state_dir, const uint8_t session[XT_ID_BYTES],
 		      struct pf_outcome *ret_outcome, struct xm_error *err);

@@ -101,6 +101,36 @@ static void test_decide_unknown_session(void **state)
 	assert_int_equal(decide(*state, 1), PF_OUTCOME_ABORTED);
 }
 
+static void make_files(const char *folder, unsigned count)
+{
+	for (unsigned n = 0; n < count; n++) {
+		char *path = xm_format("%s/sessions/%032x", folder, n);
+		int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+		assert_true(fd >= 0);
+		close(fd);
+		free(path);
+	}
+}
+
+/* Whoever reaches the port can ask about sessions that he makes up: that fills no disk. */
+static void test_questions_fill_no_disk(void **state)
+{
+	struct xt_session_info known = info_of(1, XT_SESSION_RECEIVING);
+	static const uint8_t unknown[XT_ID_BYTES] = {2};
+	struct xm_error err = XM_ERROR_INIT;
+	struct pf_outcome outcome;
+	struct xt_session *record;
+
+	assert_ok(xt_session_create(*state, &known, &record, &err), &err);
+	make_files(*state, XT_SESSION_FILES_MAX);
+	assert_int_equal(xt_session_decide(*state, unknown, &outcome, &err), -ENOSPC);
+	assert_int_equal(err.kind, XM_KIND_HOST);
+	assert_int_equal(xt_session_open(*state, unknown, &record, &err), -ENOENT);
+	assert_int_equal(decide(*state, 1), PF_OUTCOME_ABORTED);
+	xt_session_close(record);
+}
+
 /* Rule 2. */
 static void test_decide_settled(void **state)
 {
@@ -241,7 +271,7 @@ int main(void)
 		TEST(test_decide_unknown_session), TEST(test_decide_settled),
 		TEST(test_decide_receiving),	   TEST(test_decide_other_boot),
 		TEST(test_decide_at_the_source),   TEST(test_commit_races_decide),
-		TEST(test_each_and_expire),
+		TEST(test_each_and_expire),	   TEST(test_questions_fill_no_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
