@@ -53,6 +53,20 @@ static void crash(enum how how, const struct start_info *start)
 	}
 }
 
+static void live_for(const struct start_info *start, uint64_t ms, const char *how)
+{
+	uint64_t until = tsc_read() + ms * start->tsc_khz;
+	struct text line;
+
+	text_start(&line);
+	text_word(&line, "payload", "crash");
+	text_word(&line, "cmd", "ready");
+	text_word(&line, "how", how);
+	publish(&line);
+	while (tsc_read() < until)
+		wait_until(until);
+}
+
 _Noreturn void payload_main(const struct start_info *start, unsigned vcpu)
 {
 	uint64_t how = TRIPLE_FAULT;
@@ -61,20 +75,12 @@ _Noreturn void payload_main(const struct start_info *start, unsigned vcpu)
 		{.name = "how", .value = &how, .choices = how_names},
 		{.name = "after", .value = &after_ms, .max = 3600 * 1000},
 	};
-	struct text line;
-	uint64_t until;
 
 	if (vcpu > 0)
 		payload_park(start);
 	args_parse(start, args, sizeof(args) / sizeof(args[0]));
-	text_start(&line);
-	text_word(&line, "payload", "crash");
-	text_word(&line, "cmd", "ready");
-	text_word(&line, "how", how_names[how]);
-	publish(&line);
-	until = tsc_read() + after_ms * start->tsc_khz;
-	while (tsc_read() < until)
-		wait_until(until);
+	if (after_ms)
+		live_for(start, after_ms, how_names[how]);
 	crash((enum how)how, start);
 	/* Still here: that is for the host to notice. */
 	payload_exit(1);

@@ -91,6 +91,13 @@ int xd_get_domain(const struct xd_request *request, json_t **ret_body, struct xm
 
 /* ----------------------------------------------------------------------- creating */
 
+/* Between its VMM's word that it is there and our asking, a domain can end; its VMM tells of ends before that. */
+static bool has_ended(int rc, const struct xm_error *err)
+{
+	return rc && (err->kind == XM_KIND_NETWORK || err->kind == XM_KIND_NOT_FOUND) &&
+	       (rc == -ECONNRESET || rc == -ENOENT || rc == -ECONNREFUSED);
+}
+
 int xd_post_domains(const struct xd_request *request, json_t **ret_body, struct xm_error *err)
 {
 	json_t *packet = json_copy(request->body);
@@ -113,6 +120,11 @@ int xd_post_domains(const struct xd_request *request, json_t **ret_body, struct 
 		rc = xd_domains_find(request->daemon->domains, name, &ref, err);
 	if (!rc)
 		rc = describe(request->daemon, &ref, ret_body, err);
+	if (has_ended(rc, err))
+		rc = xm_fail(
+			err, XM_KIND_CONFIG, -ECHILD,
+			"the domain was started and has ended already; `xmigrate events` or the "
+			"daemon's log say how");
 out:
 	json_decref(packet);
 	return rc;

@@ -68,6 +68,33 @@ void vmm_console_output(struct vmm_console *console, const void *data, size_t si
 	wake(console);
 }
 
+static uint8_t kept_at(const struct vmm_console *console, uint64_t position)
+{
+	return console->kept[position % VMM_CONSOLE_KEPT];
+}
+
+void vmm_console_last_line(struct vmm_console *console, char *buffer, size_t size)
+{
+	uint64_t oldest, from, to;
+	size_t used = 0;
+
+	XM_LOCK_GUARD(&console->lock);
+	to = console->said;
+	oldest = to > VMM_CONSOLE_KEPT ? to - VMM_CONSOLE_KEPT : 0;
+	while (to > oldest &&
+	       (kept_at(console, to - 1) == '\n' || kept_at(console, to - 1) == '\r'))
+		to--;
+	for (from = to; from > oldest && kept_at(console, from - 1) != '\n';)
+		from--;
+	/* A guest's bytes: what is no printable character is not for a sentence. */
+	for (; from < to && used + 1 < size; from++) {
+		uint8_t byte = kept_at(console, from);
+
+		buffer[used++] = byte >= 0x20 && byte < 0x7f ? (char)byte : '?';
+	}
+	buffer[used] = '\0';
+}
+
 static void drop(struct client *client)
 {
 	close(client->fd);

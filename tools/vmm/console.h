@@ -26,6 +26,9 @@ void vmm_console_attach(struct vmm_console *console, struct hv_domain *domain);
 /* Any thread; never waits. */
 void vmm_console_output(struct vmm_console *console, const void *data, size_t size);
 
+/* The last line that the guest has said, cut to fit; "" if it has said none. Any thread. */
+void vmm_console_last_line(struct vmm_console *console, char *buffer, size_t size);
+
 /*
  * Gives readers what the guest has said last, as far as they take it at once, and touches neither them nor the domain any
  * more. Output may still come; nobody sees it. NULL is fine, twice as well.

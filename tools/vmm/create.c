@@ -3,9 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
+#include "common/clock.h"
 #include "tools/lib/config.h"
+#include "tools/lib/crash_log.h"
+#include "tools/vmm/console.h"
 #include "tools/vmm/control_server.h"
 #include "tools/vmm/vmm.h"
+
+#define FIRST_MOMENTS_NS (100 * XM_NS_PER_MS)
 
 struct request {
 	const char *config;
@@ -61,6 +67,43 @@ static void say_created(struct vmm *vmm, const struct request *request)
 	vmm_events_say(vmm->events, "created", text);
 }
 
+/* What its creator is told of a guest that has ended already. */
+static int fail_ended(struct vmm *vmm, struct xm_error *err)
+{
+	cleanup_free char *log = NULL;
+	char line[256];
+
+	vmm_console_last_line(vmm->console, line, sizeof(line));
+	if (vmm->end == VMM_END_CRASH)
+		xt_crash_log_keep(vmm->run_dir, vmm->record.name, &log, NULL);
+	return xm_fail(
+		err, XM_KIND_CONFIG, -ECHILD,
+		"domain %s was started and ended at once: %.*s%s%s%s%s%s; look at 'payload' and "
+		"'payload_args'",
+		vmm->record.name, (int)strcspn(vmm->end_text, "\n"), vmm->end_text,
+		line[0] ? "; its last words: \"" : "", line, line[0] ? "\"" : "",
+		log ? "; its log is " : "", log ? log : "");
+}
+
+/*
+ * A guest that cannot use what it was given ends in its first moments, and who creates it shall hear why. The
+ * first report, which says that it is at work, ends the wait; so does a time that nobody notices.
+ */
+static int see_it_live(struct vmm *vmm, struct xm_error *err)
+{
+	uint64_t deadline_ns = xm_now_ns() + FIRST_MOMENTS_NS;
+	bool ended;
+
+	pthread_mutex_lock(&vmm->lock);
+	while (vmm->end == VMM_END_NONE && vmm->reports == 0)
+		if (!vmm_wait(vmm, deadline_ns))
+			break;
+	ended = vmm->end != VMM_END_NONE;
+	pthread_mutex_unlock(&vmm->lock);
+	/* Only the first end counts, so it does not change any more. */
+	return ended ? fail_ended(vmm, err) : 0;
+}
+
 static int start_domain(struct vmm *vmm, const struct xt_config *config,
 			const struct request *request, struct xm_error *err)
 {
@@ -82,7 +125,9 @@ static int start_domain(struct vmm *vmm, const struct xt_config *config,
 		return rc;
 	vmm->present = true;
 	say_created(vmm, request);
-	return vmm_server_start(vmm->server, err);
+	if (!request->paused)
+		rc = see_it_live(vmm, err);
+	return rc ? rc : vmm_server_start(vmm->server, err);
 }
 
 int vmm_start_create(struct vmm *vmm, json_t *packet, struct xm_error *err)

@@ -100,6 +100,31 @@ static void test_bad_starts(void **state)
 	test_host_wait(host, pid);
 }
 
+/* A guest that refuses its parameters is an error of who wrote them, and says which one. */
+static void test_ends_at_once(void **state)
+{
+	struct test_host *host = *state;
+	cleanup_free char *log = xm_format("%s/crashed/a.log", host->folder);
+	struct xm_error err;
+
+	assert_int_equal(create_fails(host,
+				      "name = 'a'\nmemory = 16\npayload = '" TEST_PAYLOADS
+				      "/idle.elf'\npayload_args = 'perriod=1'\n",
+				      &err),
+			 XM_KIND_CONFIG);
+	assert_non_null(strstr(err.text, "ended with code 2"));
+	assert_non_null(strstr(err.text, "perriod"));
+	assert_int_equal(create_fails(host,
+				      "name = 'a'\nmemory = 16\npayload = '" TEST_PAYLOADS
+				      "/crash.elf'\npayload_args = 'how=bad-port'\n",
+				      &err),
+			 XM_KIND_CONFIG);
+	assert_non_null(strstr(err.text, "no device is at port 0x600"));
+	assert_non_null(strstr(err.text, log));
+	assert_int_equal(access(log, R_OK), 0);
+	assert_false(test_host_has(host, "a"));
+}
+
 static void test_name_taken(void **state)
 {
 	struct test_host *host = *state;
@@ -337,6 +362,7 @@ int main(void)
 		TEST(test_life),
 		TEST(test_created_paused),
 		TEST(test_bad_starts),
+		TEST(test_ends_at_once),
 		TEST(test_name_taken),
 		TEST(test_killed_vmm),
 		TEST(test_guest_end_is_told),
