@@ -15,6 +15,15 @@
 #include "common/fault.h"
 #include "migrate/thread.h"
 
+/*
+ * For how long the guest is kept paused, beyond what its owner allows, by a target that never lets the idle timeout
+ * pass; in idle timeouts of the session. What is in the connections must get through, and be loaded.
+ */
+#define PREPARE_TIMEOUTS     4
+#define ALLOWED_TIMEOUTS_MAX 10000 /* days */
+/* A COMMIT is answered at once; if it isn't, the outcome can be asked for, and the guest is paused. */
+#define COMMIT_TIMEOUTS 1
+
 int mig_source_pause(struct mig_source *source, struct xm_error *err)
 {
 	struct hv_pause_times times;
@@ -112,6 +121,21 @@ static int last_pages(struct mig_source *source, struct xm_error *err)
 	return rc;
 }
 
+/* After a pre-copy little is left to be sent; without one it is all of memory, and takes as long as it takes. */
+static void limit_pause(struct mig_source *source)
+{
+	struct mig_limits limits;
+	uint64_t allowed;
+
+	if (!source->log || !source->answers)
+		return;
+	mig_source_limits(source, &limits);
+	allowed = limits.downtime_ns / (TP_TIMEOUT_MS * XM_NS_PER_MS);
+	if (allowed > ALLOWED_TIMEOUTS_MAX)
+		allowed = ALLOWED_TIMEOUTS_MAX;
+	tp_set_deadline(source->session, PREPARE_TIMEOUTS + (unsigned)allowed);
+}
+
 int mig_source_stop_and_copy(struct mig_source *source, struct xm_error *err)
 {
 	uint64_t paused_at, saved_at;
@@ -123,6 +147,7 @@ int mig_source_stop_and_copy(struct mig_source *source, struct xm_error *err)
 		rc = mig_source_pause(source, err);
 	else
 		source->pause.total_ns = xm_now_ns();
+	limit_pause(source);
 	paused_at = xm_now_ns();
 	if (rc == 0)
 		rc = save_state(source, err);
@@ -138,14 +163,6 @@ int mig_source_stop_and_copy(struct mig_source *source, struct xm_error *err)
 	return rc;
 }
 
-/*
- * For how long the guest is kept paused by a target that goes on sending something, in idle timeouts of the
- * session: what is still in the connections must get through, and be loaded.
- */
-#define PREPARE_TIMEOUTS 4
-/* A COMMIT is answered at once; if it isn't, the outcome can be asked for, and the guest is paused. */
-#define COMMIT_TIMEOUTS 1
-
 /* Waits until the target has checked and loaded everything. */
 static int await_prepared(struct mig_source *source, struct pf_prepared *ret_prepared,
 			  struct xm_error *err)
@@ -154,7 +171,8 @@ static int await_prepared(struct mig_source *source, struct pf_prepared *ret_pre
 	const void *body;
 	int rc;
 
-	tp_set_deadline(source->session, PREPARE_TIMEOUTS);
+	if (!source->log)
+		tp_set_deadline(source->session, PREPARE_TIMEOUTS);
 	rc = mig_round_sealed(source, err);
 	if (rc == 0)
 		rc = mig_control_expect(&source->control, PF_TYPE_PREPARED, &header, &body, NULL,
