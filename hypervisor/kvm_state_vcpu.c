@@ -18,6 +18,7 @@
 
 #include "common/clock.h"
 #include "common/error.h"
+#include "hypervisor/cpu_features.h"
 #include "hypervisor/kvm_state.h"
 
 #define MSR_IA32_TSC 0x10
@@ -127,6 +128,45 @@ static int save_cpuid(struct kvm_domain *domain, uint32_t instance, struct hv_st
 			     cpuid->nent * sizeof(cpuid->entries[0]), err);
 }
 
+/*
+ * The platform was checked when the domain was announced, but nobody says that the state is of the same: what this
+ * host's guests do not get, nested virtualisation above all, is not to be had by a made-up table. KVM looks an entry up
+ * by its index only where the flag says so, and so must we.
+ */
+static bool grants(const struct kvm_cpuid_table *own, const struct kvm_cpuid_entry2 *wanted)
+{
+	static const struct kvm_cpuid_entry2 nothing;
+	uint32_t by_index = wanted->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+	const struct kvm_cpuid_entry2 *first = kvm_cpuid_find(own, wanted->function, 0);
+	uint32_t index = by_index ? wanted->index : 0;
+	const struct kvm_cpuid_entry2 *entry = kvm_cpuid_find(own, wanted->function, index);
+	const uint32_t want[] = {wanted->eax, wanted->ebx, wanted->ecx, wanted->edx};
+
+	entry = entry ? entry : &nothing;
+	for (enum cpu_register reg = CPU_EAX; reg <= CPU_EDX; reg++) {
+		const uint32_t have[] = {entry->eax, entry->ebx, entry->ecx, entry->edx};
+
+		if (want[reg] & ~have[reg] & cpu_feature_mask(wanted->function, index, reg))
+			return false;
+		if (first && cpu_feature_mask(wanted->function, 0, reg) &&
+		    (first->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) != by_index)
+			return false;
+	}
+	return true;
+}
+
+static int check_cpuid(const struct kvm_vcpu *vcpu, const struct kvm_cpuid_table *wanted,
+		       struct xm_error *err)
+{
+	for (uint32_t i = 0; i < wanted->nent; i++)
+		if (!grants(&vcpu->cpuid, &wanted->entries[i]))
+			return xm_fail(err, XM_KIND_DATA, -EBADMSG,
+				       "state section cpuid %u has CPU features in leaf 0x%" PRIx32
+				       " that this host does not give to guests",
+				       vcpu->index, wanted->entries[i].function);
+	return 0;
+}
+
 /* KVM refuses another table once the vCPU ran, and takes long for one: the same one is skipped. */
 static int load_cpuid(struct kvm_domain *domain, const struct hv_section *section,
 		      struct xm_error *err)
@@ -141,6 +181,9 @@ static int load_cpuid(struct kvm_domain *domain, const struct hv_section *sectio
 	    memcmp(section->data, vcpu->cpuid.entries, section->size) == 0)
 		return 0;
 	memcpy(cpuid.entries, section->data, section->size);
+	rc = check_cpuid(vcpu, &cpuid, err);
+	if (rc)
+		return rc;
 	rc = kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, &cpuid);
 	if (rc < 0)
 		return kvm_load_error(section, "KVM_SET_CPUID2", rc, err);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* State: a domain goes on in another one exactly, and hostile sections do no harm. */
+#include <linux/kvm.h>
+
 #include "tests/hypervisor/fixture.h"
 
 #define VCPUS 2
@@ -221,6 +223,49 @@ static void test_bad_values_are_refused(void **unused)
 	fixture_destroy(&f);
 }
 
+static struct kvm_cpuid_entry2 *leaf(struct hv_state *state, uint32_t function)
+{
+	struct hv_section *section = find(state, "cpuid");
+	struct kvm_cpuid_entry2 *entries = (struct kvm_cpuid_entry2 *)section->data;
+
+	for (uint32_t i = 0; i < section->size / sizeof(*entries); i++)
+		if (entries[i].function == function)
+			return &entries[i];
+	fail_msg("there is no CPUID leaf 0x%x", function);
+	return NULL;
+}
+
+/* The platform that was checked had no nested virtualisation, and neither has the vCPU. */
+static void test_features_are_not_smuggled_in(void **unused)
+{
+	struct kvm_cpuid_entry2 *entry;
+	struct hv_state saved;
+	struct fixture from, to;
+
+	(void)unused;
+	fixture_start(&from, (struct hv_config){.vcpus = 1}, "count");
+	fixture_pause(&from);
+	assert_ok(hv_state_save(from.domain, &saved, &from.err), &from.err);
+	fixture_create(&to, (struct hv_config){.vcpus = 1});
+	entry = leaf(&saved, 1);
+	entry->ecx |= 1u << 5; /* VMX */
+	load_must_fail(&to, &saved, "CPU features in leaf 0x1");
+	entry->flags |= KVM_CPUID_FLAG_SIGNIFCANT_INDEX; /* where KVM still finds it */
+	entry->index = 3;
+	load_must_fail(&to, &saved, "CPU features in leaf 0x1");
+	entry->flags &= ~KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+	entry->index = 0;
+	entry->ecx &= ~(1u << 5);
+	entry = leaf(&saved, 7);
+	entry->edx |= 1u << 24; /* AMX, in an entry of all indices */
+	entry->flags &= ~KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+	entry->index = 5;
+	load_must_fail(&to, &saved, "CPU features in leaf 0x7");
+	hv_state_finish(&saved);
+	fixture_destroy(&from);
+	fixture_destroy(&to);
+}
+
 /*
  * Random damage: a few bytes anywhere. What is loaded in spite of it is run, to see that a
  * guest in an absurd state at worst ends.
@@ -343,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_devices_move),
 		cmocka_unit_test(test_bad_lists_are_refused),
 		cmocka_unit_test(test_bad_values_are_refused),
+		cmocka_unit_test(test_features_are_not_smuggled_in),
 		cmocka_unit_test(test_damage_does_no_harm),
 		cmocka_unit_test(test_tsc_goes_on),
 		cmocka_unit_test(test_order_of_life),
