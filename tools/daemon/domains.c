@@ -217,7 +217,7 @@ void xd_domains_note_operation(struct xd_domains *domains, const char *name,
 {
 	if (!xd_operation_is(operation, NULL))
 		return;
-	if (xd_operation_finished(operation))
+	if (xd_operation_finished(operation) && !xd_operation_ends_domain(operation))
 		xd_operations_keep(domains->daemon->operations, operation);
 	XM_LOCK_GUARD(&domains->wait.lock);
 	struct xd_domain *domain = lookup(domains, name);

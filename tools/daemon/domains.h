@@ -68,7 +68,8 @@ bool xd_domains_wait_gone(struct xd_domains *domains, const struct xd_domain_ref
 
 /*
  * Remembers what a domain's VMM said of its operation, for xd_domains_find_operation() and for the case that it dies
- * without another word. A finished one goes to the finished operations.
+ * without another word. A finished one goes to the finished operations: at once, or when its domain is gone, if the
+ * domain ends with it.
  */
 void xd_domains_note_operation(struct xd_domains *domains, const char *name,
 			       const json_t *operation);

@@ -17,7 +17,7 @@
 
 /* ---------------------------------------------------------------------- beginning */
 
-/* Makes a call whose answer is an OPERATION, and remembers it. */
+/* Makes a call whose answer is an OPERATION, and remembers it. Who shows it says xd_operation_hold_back(). */
 static int operation_call(struct xd_daemon *daemon, const char *domain, const char *call,
 			  const json_t *arguments, uint64_t wait_ms, json_t **ret_operation,
 			  struct xm_error *err)
@@ -52,7 +52,10 @@ static int begin(const struct xd_request *request, const char *call, json_t **re
 	/* A VMM knows its last operation only: the end of the one before is remembered here. */
 	operation_call(daemon, ref.name, "operation", NULL, 0, &earlier, NULL);
 	json_decref(earlier);
-	return operation_call(daemon, ref.name, call, request->body, 0, ret_body, err);
+	rc = operation_call(daemon, ref.name, call, request->body, 0, ret_body, err);
+	if (!rc)
+		xd_operation_hold_back(*ret_body);
+	return rc;
 }
 
 static int check_path(const struct xd_request *request, struct xm_error *err)
@@ -96,6 +99,8 @@ int xd_restore_domain(const struct xd_request *request, json_t **ret_body, struc
 	}
 	if (!rc)
 		rc = operation_call(request->daemon, name, "operation", NULL, 0, ret_body, err);
+	if (!rc)
+		xd_operation_hold_back(*ret_body);
 	json_decref(packet);
 	return rc;
 }
@@ -148,7 +153,15 @@ static int find_domain(struct xd_daemon *daemon, const char *id, struct xd_domai
 	return xd_domains_find_operation(daemon->domains, id, ret_ref, err);
 }
 
-/* The operation as its VMM says it now, or as it was left behind when the VMM ended. */
+static bool wait_gone(struct xd_daemon *daemon, const struct xd_domain_ref *ref)
+{
+	return xd_domains_wait_gone(daemon->domains, ref, xm_now_ns() + GONE_MS * XM_NS_PER_MS);
+}
+
+/*
+ * The operation as its VMM says it now, or as it was left behind when the VMM ended. One that ends its domain is
+ * finished when the domain is gone, so that whoever sees it can use the name.
+ */
 static int ask(const struct xd_request *request, const struct xd_domain_ref *ref, json_t **ret_body,
 	       struct xm_error *err)
 {
@@ -161,14 +174,17 @@ static int ask(const struct xd_request *request, const struct xd_domain_ref *ref
 
 	json_decref(arguments);
 	if (!rc && xd_operation_is(operation, request->name)) {
-		*ret_body = operation;
-		return 0;
+		if (!xd_operation_ends_domain(operation) || !wait_gone(daemon, ref)) {
+			xd_operation_hold_back(operation);
+			*ret_body = operation;
+			return 0;
+		}
 	}
 	json_decref(operation);
 	if (rc && rc != -ECONNRESET && rc != -ENOENT && rc != -ECONNREFUSED)
 		return rc;
 	if (rc)
-		xd_domains_wait_gone(daemon->domains, ref, xm_now_ns() + GONE_MS * XM_NS_PER_MS);
+		wait_gone(daemon, ref);
 	operation = xd_operations_find(daemon->operations, request->name);
 	if (!operation)
 		return rc ? rc : not_found(request->name, err);
@@ -215,8 +231,10 @@ int xd_get_operations(const struct xd_request *request, json_t **ret_body, struc
 
 		if (operation_call(daemon, refs[n].name, "operation", NULL, 0, &operation, NULL) ==
 			    0 &&
-		    !xd_operation_finished(operation))
+		    (!xd_operation_finished(operation) || xd_operation_ends_domain(operation))) {
+			xd_operation_hold_back(operation);
 			json_array_append(running, operation);
+		}
 		json_decref(operation);
 	}
 	if (!rc) {
@@ -250,7 +268,10 @@ int xd_limit_operation(const struct xd_request *request, json_t **ret_body, stru
 
 	if (rc)
 		return rc;
-	return operation_call(request->daemon, ref.name, "limits", request->body, 0, ret_body, err);
+	rc = operation_call(request->daemon, ref.name, "limits", request->body, 0, ret_body, err);
+	if (!rc)
+		xd_operation_hold_back(*ret_body);
+	return rc;
 }
 
 int xd_cancel_operation(const struct xd_request *request, json_t **ret_body, struct xm_error *err)

@@ -34,6 +34,18 @@ bool xd_operation_finished(const json_t *operation)
 	return json_is_true(json_object_get(operation, "finished"));
 }
 
+bool xd_operation_ends_domain(const json_t *operation)
+{
+	return xd_operation_finished(operation) && json_is_true(json_object_get(operation, "last"));
+}
+
+void xd_operation_hold_back(json_t *operation)
+{
+	if (xd_operation_ends_domain(operation))
+		json_object_set_new(operation, "finished", json_false());
+	json_object_del(operation, "last");
+}
+
 static const char *id_of(const json_t *operation)
 {
 	return json_string_value(json_object_get(operation, "id"));
@@ -85,6 +97,7 @@ static void add(struct xd_operations *operations, json_t *operation)
 {
 	size_t n = index_of(operations, id_of(operation));
 
+	json_object_del(operation, "last"); /* what is kept is of the past */
 	if (n < json_array_size(operations->list)) {
 		json_array_set_new(operations->list, n, operation);
 		return;

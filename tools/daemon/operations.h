@@ -25,6 +25,12 @@ int xd_operations_create(const char *run_dir, struct xd_operations **ret_operati
 bool xd_operation_is(const json_t *operation, const char *id);
 bool xd_operation_finished(const json_t *operation);
 
+/* Has it finished, and is its domain's process about to end, with the name still taken? */
+bool xd_operation_ends_domain(const json_t *operation);
+
+/* As it is shown: one that ends its domain is not said to be finished before the domain's name is free. */
+void xd_operation_hold_back(json_t *operation);
+
 /* Keeps a finished operation, in place of the oldest, or of what was known of it. Takes a copy. */
 void xd_operations_keep(struct xd_operations *operations, const json_t *operation);
 

@@ -59,7 +59,7 @@ static bool wait_for_end(const struct xd_domain *domain)
 }
 
 /*
- * The VMM died in mid-operation. Whether a domain that was being handed over lives is not known here if
+ * The domain is gone: what it said last is shown from now on. Or the VMM died in mid-operation. Whether a domain that was being handed over lives is not known here if
  * COMMIT was sent, and is known otherwise: it died with its process.
  */
 static void finish_operation(struct xd_domain *domain, json_t *operation)
@@ -68,6 +68,8 @@ static void finish_operation(struct xd_domain *domain, json_t *operation)
 	const char *state = json_string_value(json_object_get(operation, "state"));
 	json_t *known;
 
+	if (xd_operation_ends_domain(operation))
+		xd_operations_keep(operations, operation);
 	if (!operation || xd_operation_finished(operation))
 		return;
 	known = xd_operations_find(operations, json_string_value(json_object_get(operation, "id")));

@@ -74,14 +74,18 @@ static json_t *result_to_json(const struct xt_operation *operation)
 json_t *xt_operation_to_json(const struct xt_operation *operation)
 {
 	bool failed = operation->error.kind != XM_KIND_NONE;
+	json_t *json;
 
-	return json_pack("{ss ss ss ss sI ss sb so so so}", "id", operation->id, "kind",
+	json = json_pack("{ss ss ss ss sI ss sb so so so}", "id", operation->id, "kind",
 			 xt_operation_kind_name(operation->kind), "domain", operation->domain,
 			 "peer", operation->peer, "sequence", (json_int_t)operation->sequence,
 			 "state", mig_state_name(operation->state), "finished", operation->finished,
 			 "error", failed ? xt_error_to_json(&operation->error) : json_null(),
 			 "progress", progress_to_json(&operation->progress), "result",
 			 result_to_json(operation));
+	if (json && operation->last)
+		json_object_set_new(json, "last", json_true());
+	return json;
 }
 
 /* Takes `key` out of the object if it is there: a whole number from 0 to `max`. */

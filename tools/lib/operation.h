@@ -28,6 +28,7 @@ struct xt_operation {
 	uint64_t sequence;
 	enum mig_state state;
 	bool finished;
+	bool last;	       /* finished, and the domain's process ends with it */
 	struct xm_error error; /* kind NONE: none */
 	struct mig_progress progress;
 	bool has_result;
@@ -36,7 +37,7 @@ struct xt_operation {
 	uint64_t audit_pages;	  /* and so many pages differed */
 };
 
-/* OPERATION of docs/api.md. NULL when memory is exhausted. */
+/* OPERATION of docs/api.md, with "last" between VMM and daemon. NULL when memory is exhausted. */
 json_t *xt_operation_to_json(const struct xt_operation *operation);
 
 /*

@@ -254,7 +254,7 @@ static void finish_arrived(struct arrival *arrival, const struct mig_result *res
 	vmm_publish(vmm);
 	vmm_operation_result(vmm, result);
 	vmm_events_say(vmm->events, restore ? "restored" : "arrived", arrival->peer);
-	vmm_operation_finish(vmm, NULL);
+	vmm_operation_finish(vmm, NULL, false);
 }
 
 /* It is not here. The record says so, and the source need not wait for it. */
@@ -270,7 +270,7 @@ static void finish_failed(struct arrival *arrival, const struct mig_result *resu
 	vmm_operation_result(vmm, result);
 	vmm_operation_on_state(vmm, MIG_ABORTED);
 	vmm_events_say(vmm->events, "aborted", err->text);
-	vmm_operation_finish(vmm, err);
+	vmm_operation_finish(vmm, err, true);
 	vmm_end(vmm, VMM_END_REFUSED, err->text);
 }
 

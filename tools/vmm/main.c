@@ -215,7 +215,7 @@ static void say_end(struct vmm *vmm, enum vmm_end end)
 	default:
 		break; /* the operation has said it */
 	}
-	vmm_operation_bequeath(vmm);
+	vmm_operation_say_last(vmm);
 }
 
 static int run_domain(struct start *start, struct vmm *vmm, const char *how, struct xm_error *err)

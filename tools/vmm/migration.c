@@ -234,7 +234,7 @@ static void run_migration(struct vmm *vmm, void *opaque)
 		vmm_operation_on_state(vmm, MIG_ABORTED);
 		vmm_events_say(vmm->events, "aborted", err.text);
 	}
-	vmm_operation_finish(vmm, rc ? &err : NULL);
+	vmm_operation_finish(vmm, rc ? &err : NULL, result.state == MIG_COMMITTED);
 	if (result.state == MIG_COMMITTED)
 		vmm_end(vmm, VMM_END_MIGRATED, migration->to);
 	free(migration);
@@ -260,7 +260,7 @@ int vmm_migrate(struct vmm *vmm, json_t *arguments, json_t **ret_operation, stru
 	vmm_events_say(vmm->events, "migrating", migration->to);
 	rc = vmm_work(vmm, run_migration, migration, err);
 	if (rc) {
-		vmm_operation_finish(vmm, err);
+		vmm_operation_finish(vmm, err, false);
 		free(migration);
 		return rc;
 	}

@@ -107,7 +107,7 @@ void vmm_operation_audited(struct vmm *vmm, uint64_t pages)
 	changed(vmm);
 }
 
-void vmm_operation_finish(struct vmm *vmm, const struct xm_error *error)
+void vmm_operation_finish(struct vmm *vmm, const struct xm_error *error, bool last)
 {
 	struct vmm_operation *operation = &vmm->operation;
 
@@ -115,6 +115,7 @@ void vmm_operation_finish(struct vmm *vmm, const struct xm_error *error)
 	if (error)
 		operation->view.error = *error;
 	operation->view.finished = true;
+	operation->view.last = last;
 	operation->active = false;
 	changed(vmm);
 }
@@ -288,18 +289,30 @@ void vmm_operation_conclude(struct vmm *vmm)
 		vmm_wait(vmm, 0);
 }
 
+void vmm_operation_say_last(struct vmm *vmm)
+{
+	struct xm_error err = XM_ERROR_INIT;
+
+	if (!vmm->operation.exists)
+		return;
+	if (describe(vmm, &vmm->last_word, &err))
+		xm_log(XM_LOG_WARNING, "the operation's result is not told: %s", err.text);
+	else
+		vmm_events_say_finished(vmm->events, json_incref(vmm->last_word));
+}
+
 void vmm_operation_bequeath(struct vmm *vmm)
 {
 	cleanup_free char *path = NULL;
 	cleanup_free char *text = NULL;
 	struct xm_error err = XM_ERROR_INIT;
-	json_t *operation;
 
-	if (!vmm->operation.exists || describe(vmm, &operation, &err))
+	if (!vmm->last_word)
 		return;
 	path = xm_format("%s/finished/%s.json", vmm->run_dir, vmm->operation.view.id);
-	text = json_dumps(operation, JSON_INDENT(1));
+	text = json_dumps(vmm->last_word, JSON_INDENT(1));
 	if (!path || !text || xm_file_replace(path, text, strlen(text), 0600, false, &err))
 		xm_log(XM_LOG_WARNING, "the operation's result is not kept: %s", err.text);
-	vmm_events_say_finished(vmm->events, operation);
+	json_decref(vmm->last_word);
+	vmm->last_word = NULL;
 }

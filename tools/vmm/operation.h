@@ -30,8 +30,11 @@ void vmm_operation_withdraw(struct vmm *vmm);
 void vmm_operation_result(struct vmm *vmm, const struct mig_result *result);
 void vmm_operation_audited(struct vmm *vmm, uint64_t pages);
 
-/* `error` is NULL or of kind NONE if it succeeded. Another one may begin from now on. */
-void vmm_operation_finish(struct vmm *vmm, const struct xm_error *error);
+/*
+ * `error` is NULL or of kind NONE if it succeeded. `last`: the domain is not here any more, and the caller says
+ * vmm_end() next. Otherwise another one may begin from now on.
+ */
+void vmm_operation_finish(struct vmm *vmm, const struct xm_error *error, bool last);
 
 /* ------------------------------------------------------------------------- for anybody */
 
@@ -55,7 +58,11 @@ int vmm_operation_abandon(struct vmm *vmm, struct xm_error *err);
 /* At the end of the process: cancels what is active, and waits until nothing is. */
 void vmm_operation_conclude(struct vmm *vmm);
 
-/* The last word: the event "finished", and RUN_DIR/finished/ID.json for a daemon that does not listen now. */
+/*
+ * The last word, in two steps: the event "finished" for those who listen now; and, when the name is free, RUN_DIR/finished/ID.json
+ * for those who come later. Both do nothing when there was no operation.
+ */
+void vmm_operation_say_last(struct vmm *vmm);
 void vmm_operation_bequeath(struct vmm *vmm);
 
 /* ---------------------------------------------------------------- beginning operations */

@@ -197,17 +197,19 @@ static void run_save(struct vmm *vmm, void *opaque)
 	struct mig_result result = {.state = MIG_ABORTED};
 	struct xm_error err = XM_ERROR_INIT;
 	bool was_paused = hv_paused(vmm->domain);
+	bool leaves;
 	int rc;
 
 	rc = write_partial(save, &result, &err);
+	leaves = !rc && save->leave == LEAVE_DESTROY;
 	if (rc) {
 		undo(save, &result, was_paused);
 		result.state = MIG_ABORTED;
 	}
 	vmm_operation_result(vmm, &result);
 	vmm_events_say(vmm->events, rc ? "aborted" : "saved", rc ? err.text : save->path);
-	vmm_operation_finish(vmm, rc ? &err : NULL);
-	if (!rc && save->leave == LEAVE_DESTROY)
+	vmm_operation_finish(vmm, rc ? &err : NULL, leaves);
+	if (leaves)
 		vmm_end(vmm, VMM_END_SAVED, save->path);
 	free(save);
 }
@@ -230,7 +232,7 @@ int vmm_save(struct vmm *vmm, json_t *arguments, json_t **ret_operation, struct 
 	}
 	rc = vmm_work(vmm, run_save, save, err);
 	if (rc) {
-		vmm_operation_finish(vmm, err);
+		vmm_operation_finish(vmm, err, false);
 		free(save);
 		return rc;
 	}

@@ -16,6 +16,7 @@
 #include "tools/lib/session_record.h"
 #include "tools/vmm/console.h"
 #include "tools/vmm/control_server.h"
+#include "tools/vmm/operation.h"
 
 /* ---------------------------------------------------------------------- life and end */
 
@@ -65,6 +66,7 @@ void vmm_destroy(struct vmm *vmm)
 	vmm_console_destroy(vmm->console);
 	xt_session_close(vmm->operation.record);
 	xt_claim_release(vmm->claim);
+	vmm_operation_bequeath(vmm);
 	/* Connections close last: who sees that knows that the name is free. */
 	vmm_server_destroy(vmm->server);
 	vmm_events_destroy(vmm->events);

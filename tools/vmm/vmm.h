@@ -87,6 +87,7 @@ struct vmm {
 	struct vmm_server *server;
 	struct vmm_events *events; /* its own lock */
 	struct arrival *arrival;   /* arrival.c's; NULL for a domain that was created here */
+	json_t *last_word;	   /* the main thread's: OPERATION, from its telling to the end */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* CLOCK_MONOTONIC; broadcast when anything below changes */

@@ -380,6 +380,36 @@ static void test_operation_of_a_dead_vmm(void **state)
 	wait_while(*state, NULL, "aborted");
 }
 
+/* The name is taken until the VMM has ended, and nobody is told before that the domain has left. */
+static void test_finished_when_the_name_is_free(void **state)
+{
+	struct client *client = *state;
+	cleanup_free char *claim = xm_format("%s/domains/web1", client->run_dir);
+	cleanup_free char *path = NULL;
+	cleanup_free char *waited = NULL;
+	json_t *answer, *list;
+
+	client_create(client, "web1");
+	path = begin(client, "web1");
+	waited = xm_format("%s?after=1&wait_ms=30000", path);
+	input(client, "web1", "leave");
+	answer = client_expect(client, 200, "GET", "/v1/operations", NULL);
+	list = json_object_get(answer, "operations");
+	assert_int_equal(json_array_size(list), 1);
+	assert_string_equal(string(json_array_get(list, 0), "state"), "committed");
+	assert_true(json_is_false(json_object_get(json_array_get(list, 0), "finished")));
+	assert_null(json_object_get(json_array_get(list, 0), "last"));
+	json_decref(answer);
+	assert_int_equal(access(claim, F_OK), 0);
+	input(client, "web1", "finish");
+	answer = client_expect(client, 200, "GET", waited, NULL);
+	assert_true(json_is_true(json_object_get(answer, "finished")));
+	assert_null(json_object_get(answer, "last"));
+	json_decref(answer);
+	assert_int_not_equal(access(claim, F_OK), 0);
+	client_create(client, "web1");
+}
+
 /* A daemon that stops says so, or says nothing: the VMM that it asked has not ended. */
 static void test_waiting_when_the_daemon_stops(void **state)
 {
@@ -442,6 +472,7 @@ int main(void)
 		TEST(test_operation_life),
 		TEST(test_finished_operations_stay),
 		TEST(test_waiting_for_the_end),
+		TEST(test_finished_when_the_name_is_free),
 		TEST(test_operation_of_a_dead_vmm),
 		TEST(test_waiting_when_the_daemon_stops),
 		TEST(test_operation_outlives_the_daemon),

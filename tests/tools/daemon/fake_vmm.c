@@ -6,7 +6,8 @@
  * The configuration is `name = "NAME"`; with a name that begins with "refuse" it answers an error, with
  * "die" it dies before it has answered. `input` texts: "crash" (dies at once), "stop" (stops itself),
  * "garbage" (breaks the protocol towards subscribers), "say TEXT" (an event), "finish" (its operation ends in
- * COMMITTED, and so does the process), "junk" (answers an array).
+ * COMMITTED, and so does the process), "leave" (its operation does so and is the last, and the process goes on until
+ * "finish"), "junk" (answers an array).
  */
 #include <errno.h>
 #include <poll.h>
@@ -42,6 +43,7 @@ struct vmm {
 	const char *operation_state; /* NULL: none */
 	json_int_t sequence;
 	bool finished;
+	bool last;
 	bool arrived; /* was said */
 	bool ending;
 };
@@ -69,10 +71,11 @@ static void say(struct vmm *vmm, const char *what, const char *text)
 
 static json_t *operation_json(const struct vmm *vmm)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:n, s:{}, s:n}", "id",
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:n, s:{}, s:n}", "id",
 			 vmm->operation, "kind", "migrate", "domain", vmm->record.name, "peer",
 			 "nowhere", "sequence", vmm->sequence, "state", vmm->operation_state,
-			 "finished", vmm->finished, "error", "progress", "result");
+			 "finished", vmm->finished, "last", vmm->last, "error", "progress",
+			 "result");
 }
 
 static json_t *info_json(const struct vmm *vmm)
@@ -136,6 +139,9 @@ static void do_input(struct vmm *vmm, int n, json_int_t id, const char *text)
 				send(vmm->connections[at], "}{", 2, MSG_NOSIGNAL);
 	} else if (!strncmp(text, "say ", 4)) {
 		say(vmm, "alarm", text + 4);
+	} else if (!strcmp(text, "leave")) {
+		vmm->last = true;
+		operation_moved(vmm, "committed", true);
 	} else if (!strcmp(text, "finish")) {
 		operation_moved(vmm, "committed", true);
 		vmm->ending = true;
