@@ -116,6 +116,22 @@ static int load_trial(struct mig_target *target, struct xm_error *err)
 	return rc;
 }
 
+/* Where the source has hung up meanwhile, its last word says why, if it had time for one. */
+static int open_channels(struct mig_target *target, struct xm_error *err)
+{
+	struct xm_error last_word = XM_ERROR_INIT;
+	struct pf_header header;
+	const void *body;
+	int rc = tp_open_channels(target->session, target->hello.channels, err);
+
+	if (rc != -ECONNRESET ||
+	    mig_control_receive(&target->control, &header, &body, NULL, &last_word) == 0 ||
+	    last_word.kind == XM_KIND_NETWORK)
+		return rc;
+	*err = last_word;
+	return err->code;
+}
+
 int mig_target_negotiate(struct mig_target *target, struct xm_error *err)
 {
 	struct pf_static announced = {0};
@@ -135,7 +151,7 @@ int mig_target_negotiate(struct mig_target *target, struct xm_error *err)
 	if (rc == 0)
 		rc = mig_populate_start(target, &announced, err);
 	if (rc == 0)
-		rc = tp_open_channels(target->session, target->hello.channels, err);
+		rc = open_channels(target, err);
 	tp_set_deadline(target->session, 0);
 	pf_static_finish(&announced);
 	return rc;

@@ -37,7 +37,7 @@ struct tp_tcp_session {
 	struct tp_tcp_preamble preamble; /* the initiator's, of channel 0 */
 
 	pthread_mutex_t lock; /* the fds, as said above */
-	pthread_cond_t attached;
+	int attached;	      /* eventfd, constant: there is a new channel, or the end */
 	struct tp_tcp_channel channels[1 + TP_CHANNELS_MAX];
 };
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Makes a session's connections, from either end, and ends them. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -24,7 +26,7 @@ static void tcp_shutdown(struct tp_session *session)
 	for (unsigned i = 0; i <= TP_CHANNELS_MAX; i++)
 		if (tcp->channels[i].fd >= 0)
 			shutdown(tcp->channels[i].fd, SHUT_RDWR);
-	pthread_cond_broadcast(&tcp->attached);
+	eventfd_write(tcp->attached, 1);
 }
 
 static void tcp_timeout_changed(struct tp_session *session, uint32_t timeout_ms)
@@ -44,7 +46,7 @@ static void tcp_destroy(struct tp_session *session)
 	for (unsigned i = 0; i <= TP_CHANNELS_MAX; i++)
 		if (tcp->channels[i].fd >= 0)
 			close(tcp->channels[i].fd);
-	pthread_cond_destroy(&tcp->attached);
+	close(tcp->attached);
 	pthread_mutex_destroy(&tcp->lock);
 	tp_session_finish(session);
 	free(tcp);
@@ -75,11 +77,15 @@ static int tcp_create(const struct tp_tcp_params *params, bool initiator,
 
 	if (!tcp)
 		return xm_fail(err, XM_KIND_INTERNAL, -ENOMEM, "Out of memory for a connection");
+	tcp->attached = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (tcp->attached < 0) {
+		free(tcp);
+		return xm_fail_errno(err, XM_KIND_HOST, -errno, "Cannot make an eventfd");
+	}
 	tp_address_format(peer, peer_size, address);
 	snprintf(description, sizeof(description), "tcp %s", address);
 	tp_session_init(&tcp->base, &tcp_ops, initiator, description);
 	pthread_mutex_init(&tcp->lock, NULL);
-	pthread_cond_init(&tcp->attached, NULL);
 	for (unsigned i = 0; i <= TP_CHANNELS_MAX; i++)
 		tcp->channels[i].fd = -1;
 	memcpy(&tcp->peer, peer, peer_size);
@@ -111,7 +117,7 @@ static int adopt(struct tp_tcp_session *tcp, unsigned channel, int fd, struct xm
 			       channel, tcp->base.description);
 	tp_socket_set_timeout(fd, atomic_load(&tcp->base.timeout_ms));
 	tcp->channels[channel].fd = fd;
-	pthread_cond_broadcast(&tcp->attached);
+	eventfd_write(tcp->attached, 1);
 	return 0;
 }
 
@@ -278,34 +284,62 @@ int tp_tcp_attach(struct tp_session *session, unsigned channel, int fd, struct x
 	return rc ? rc : adopt(tcp, channel, fd, err);
 }
 
-/* With the lock held. */
-static unsigned count_attached(const struct tp_tcp_session *tcp, unsigned count)
+static unsigned count_attached(struct tp_tcp_session *tcp, unsigned count)
 {
 	unsigned attached = 0;
 
+	XM_LOCK_GUARD(&tcp->lock);
 	for (unsigned i = 1; i <= count; i++)
 		attached += tcp->channels[i].fd >= 0;
 	return attached;
 }
 
+/* Waits for one more channel. A peer that has hung up opens none, and is not waited for. */
+static int await_change(struct tp_tcp_session *tcp, uint64_t until_ns)
+{
+	struct pollfd waits[] = {
+		{.fd = tcp->attached, .events = POLLIN},
+		{.fd = tcp->channels[TP_CONTROL].fd, .events = POLLRDHUP},
+	};
+	uint64_t now_ns = xm_now_ns();
+	struct timespec left = xm_timespec(until_ns > now_ns ? until_ns - now_ns : 0);
+	eventfd_t count;
+	int rc = ppoll(waits, 2, &left, NULL);
+
+	if (rc < 0 && errno != EINTR)
+		return -errno;
+	if (rc == 0)
+		return -ETIMEDOUT;
+	if (rc > 0 && waits[1].revents)
+		return -ECONNRESET;
+	eventfd_read(tcp->attached, &count);
+	return 0;
+}
+
 static int await_channels(struct tp_tcp_session *tcp, unsigned count, struct xm_error *err)
 {
 	struct tp_session *session = &tcp->base;
-	struct timespec until = xm_timespec(tp_session_deadline(session, xm_now_ns()));
+	uint64_t until_ns = tp_session_deadline(session, xm_now_ns());
+	int rc = 0;
 
-	XM_LOCK_GUARD(&tcp->lock);
-	while (count_attached(tcp, count) < count) {
+	while (rc == 0 && count_attached(tcp, count) < count) {
 		if (atomic_load(&session->shut))
 			return -ECANCELED; /* tp_open_channels() has the sentence */
-		if (pthread_cond_clockwait(&tcp->attached, &tcp->lock, CLOCK_MONOTONIC, &until) ==
-		    ETIMEDOUT)
-			return xm_fail(err, XM_KIND_NETWORK, -ETIMEDOUT,
-				       "%s opened %u of its %u page channels within %g s; check "
-				       "the network and the peer",
-				       session->description, count_attached(tcp, count), count,
-				       atomic_load(&session->timeout_ms) / 1000.0);
+		rc = await_change(tcp, until_ns);
 	}
-	return 0;
+	if (rc == 0)
+		return 0;
+	if (atomic_load(&session->shut))
+		return -ECANCELED;
+	if (rc == -ETIMEDOUT)
+		return xm_fail(err, XM_KIND_NETWORK, rc,
+			       "%s opened %u of its %u page channels within %g s; check "
+			       "the network and the peer",
+			       session->description, count_attached(tcp, count), count,
+			       atomic_load(&session->timeout_ms) / 1000.0);
+	return xm_fail_errno(err, XM_KIND_NETWORK, rc,
+			     "%s hung up when it had opened %u of its %u page channels",
+			     session->description, count_attached(tcp, count), count);
 }
 
 static int tcp_open_channels(struct tp_session *session, unsigned count, struct xm_error *err)
