@@ -265,7 +265,9 @@ int mig_source_run(struct mig_source *source, struct mig_result *ret_result, str
 	if (rc && commit_was_sent(source)) {
 		unresolved(source, err);
 	} else if (rc) {
-		ask_why(source, err);
+		/* A cancel ends the session, and what failed by that is not the reason. */
+		if (mig_source_check(source, err) == 0)
+			ask_why(source, err);
 		undo(source, err);
 	} else {
 		mig_workers_stop(source);
