@@ -4,13 +4,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "tools/lib/domain_record.h"
@@ -299,8 +302,9 @@ static int check_memory(const struct xt_registry *registry, const struct listing
 
 /* --------------------------------------------------------------------- making a claim */
 
+/* *ret_arriving: who is in the way has not arrived yet. */
 static int check_identity(const struct listing *listing, const struct xt_domain_record *wanted,
-			  struct xm_error *err)
+			  bool *ret_arriving, struct xm_error *err)
 {
 	char uuid[XT_UUID_SIZE];
 
@@ -308,6 +312,7 @@ static int check_identity(const struct listing *listing, const struct xt_domain_
 	for (size_t i = 0; i < listing->count; i++) {
 		const struct xt_domain_record *other = &listing->records[i];
 
+		*ret_arriving = other->session[0] != '\0';
 		if (strcmp(other->name, wanted->name) == 0)
 			return xm_fail(err, XM_KIND_CONFLICT, -EEXIST,
 				       "a domain named %s exists on this host already",
@@ -317,6 +322,7 @@ static int check_identity(const struct listing *listing, const struct xt_domain_
 				       "domain %s on this host has the UUID %s already",
 				       other->name, uuid);
 	}
+	*ret_arriving = false;
 	return 0;
 }
 
@@ -379,7 +385,7 @@ static struct xt_claim *new_claim(const struct xt_registry *registry,
 
 static int claim_locked(const struct xt_registry *registry, struct xt_claim *claim,
 			const struct xt_domain_record *record, const char *config,
-			struct xm_error *err)
+			bool *ret_arriving, struct xm_error *err)
 {
 	struct listing listing;
 	int rc;
@@ -387,7 +393,7 @@ static int claim_locked(const struct xt_registry *registry, struct xt_claim *cla
 	rc = list_locked(registry, &listing, err);
 	if (rc)
 		return rc;
-	rc = check_identity(&listing, record, err);
+	rc = check_identity(&listing, record, ret_arriving, err);
 	if (!rc)
 		rc = check_memory(registry, &listing, record, err);
 	free(listing.records);
@@ -401,24 +407,66 @@ static int claim_locked(const struct xt_registry *registry, struct xt_claim *cla
 	return rc;
 }
 
+/* Tells of each claim that goes away. From RUN_DIR/lock on, none is missed. */
+static int watch_claims(const struct xt_registry *registry)
+{
+	cleanup_free char *domains = xm_format("%s/domains", registry->run_dir);
+	cleanup_close int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	if (!domains || watch < 0 || inotify_add_watch(watch, domains, IN_DELETE) < 0)
+		return -1;
+	return xm_steal_fd(&watch);
+}
+
+/* One try. *ret_watch is -1, or who is in the way has not arrived yet, and it tells when that may have changed. */
+static int try_claim(const struct xt_registry *registry, struct xt_claim *claim,
+		     const struct xt_domain_record *record, const char *config, int *ret_watch,
+		     struct xm_error *err)
+{
+	cleanup_close int lock = -1;
+	bool arriving = false;
+	int rc;
+
+	*ret_watch = -1;
+	rc = lock_run_dir(registry, &lock, err);
+	if (!rc)
+		rc = claim_locked(registry, claim, record, config, &arriving, err);
+	if (rc && arriving)
+		*ret_watch = watch_claims(registry);
+	return rc;
+}
+
+/* Closes the watch. False when time is over. */
+static bool wait_for_change(int watch, uint64_t deadline_ns)
+{
+	struct pollfd wait = {.fd = watch, .events = POLLIN};
+	uint64_t now_ns = xm_now_ns();
+	struct timespec left = xm_timespec(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+	int rc = ppoll(&wait, 1, &left, NULL);
+
+	close(watch);
+	return rc > 0 || (rc < 0 && errno == EINTR);
+}
+
 int xt_claim_make(const struct xt_registry *registry, const struct xt_domain_record *record,
 		  const char *config, struct xt_claim **ret_claim, struct xm_error *err)
 {
-	cleanup_close int lock = -1;
+	uint64_t deadline_ns = xm_now_ns() + XT_ARRIVING_WAIT_MS * XM_NS_PER_MS;
 	struct xt_claim *claim;
+	int watch;
 	int rc;
 
 	rc = xt_name_check(record->name, err);
 	if (!rc)
 		rc = xt_registry_init(registry, err);
-	if (!rc)
-		rc = lock_run_dir(registry, &lock, err);
 	if (rc)
 		return rc;
 	claim = new_claim(registry, record);
 	if (!claim)
 		return xm_fail(err, XM_KIND_INTERNAL, -ENOMEM, "out of memory");
-	rc = claim_locked(registry, claim, record, config, err);
+	do
+		rc = try_claim(registry, claim, record, config, &watch, err);
+	while (watch >= 0 && wait_for_change(watch, deadline_ns));
 	if (rc) {
 		free_claim(claim);
 		return rc;

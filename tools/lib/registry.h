@@ -34,7 +34,7 @@ struct xt_domain_record {
 	uint64_t huge_page_bytes; /* 0: ordinary memory */
 	unsigned vcpus;
 	uint64_t epoch;
-	char session[XT_HEX_SIZE]; /* of an incoming domain; "" otherwise */
+	char session[XT_HEX_SIZE]; /* of a domain that is still arriving; "" otherwise */
 	pid_t pid;
 	char created_at[XT_TIME_SIZE];
 };
@@ -50,11 +50,13 @@ int xt_registry_init(const struct xt_registry *registry, struct xm_error *err);
 
 /*
  * Claims record's name, UUID and memory, and writes config.cfg and domain.json. Stale claims that are
- * in the way are cleared. Kind CONFLICT when name or UUID is taken by a living domain; kind
+ * in the way are cleared; one of a domain that is still arriving, which ends soon if its source has given it up, is
+ * waited for, at most XT_ARRIVING_WAIT_MS. Kind CONFLICT when name or UUID is taken by a living domain; kind
  * HOST when the memory does not fit: all claims and the new one must fit into the host's memory less a
  * sixteenth, which is left to the host, and the new one into what is available now. (Huge pages are
  * counted by the kernel, not here.)
  */
+#define XT_ARRIVING_WAIT_MS 5000u
 int xt_claim_make(const struct xt_registry *registry, const struct xt_domain_record *record,
 		  const char *config, struct xt_claim **ret_claim, struct xm_error *err);
 

@@ -251,6 +251,9 @@ static void finish_arrived(struct arrival *arrival, const struct mig_result *res
 	bool restore = arrival->kind == XT_OPERATION_RESTORE;
 
 	sync_record(vmm);
+	pthread_mutex_lock(&vmm->lock);
+	vmm->record.session[0] = '\0'; /* it is not arriving any more */
+	pthread_mutex_unlock(&vmm->lock);
 	vmm_publish(vmm);
 	vmm_operation_result(vmm, result);
 	vmm_events_say(vmm->events, restore ? "restored" : "arrived", arrival->peer);

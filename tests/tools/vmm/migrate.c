@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "tests/tools/vmm/host.h"
 #include "tools/lib/control.h"
 #include "tools/lib/session_record.h"
@@ -332,6 +333,32 @@ static void test_calls_while_it_arrives(void **state)
 	assert_stayed(fixture, "cancelled");
 }
 
+/* What the target's half of a cancelled move holds is free for the next try, however early that comes. */
+static void test_again_after_a_cancel(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t began_ns = xm_now_ns();
+	pid_t pid =
+		test_host_create(&fixture->from, "web1", "dirty", "working_set=32 rate=1", false);
+	json_t *operation;
+
+	for (int i = 0; i < 20; i++) {
+		migrate_slowly(fixture);
+		if (i % 2)
+			wait_until_it_arrives(fixture);
+		json_decref(test_call(&fixture->from, "web1", "cancel", NULL));
+		operation = test_finished(&fixture->from, "web1");
+		assert_string_equal(test_string(operation, "error.kind"), "cancelled");
+		assert_non_null(strstr(test_string(operation, "error.text"), "cancelled"));
+		json_decref(operation);
+	}
+	operation = migrate(fixture, 1);
+	assert_moved(fixture, pid, operation);
+	json_decref(operation);
+	/* Each wait was for an event: none has lasted until its time was over. */
+	assert_true(xm_now_ns() - began_ns < 20 * XM_NS_PER_S);
+}
+
 static void test_limits_while_it_runs(void **state)
 {
 	struct fixture *fixture = *state;
@@ -378,6 +405,7 @@ int main(void)
 		TEST(test_discard),
 		TEST(test_one_at_a_time_and_cancel),
 		TEST(test_calls_while_it_arrives),
+		TEST(test_again_after_a_cancel),
 		TEST(test_limits_while_it_runs),
 		TEST(test_destroyed_in_between),
 	};
