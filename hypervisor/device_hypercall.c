@@ -40,6 +40,16 @@ static int copy_from_guest(struct hv_domain *domain, uint64_t gpa, void *buffer,
 	return 0;
 }
 
+/*
+ * vCPUs and an engine that copies memory may read these bytes meanwhile, hence the atomic stores. An engine
+ * that sees half of them copies the page again: hv_dma_end() comes after the last one.
+ */
+static void store(uint8_t *to, const uint8_t *from, uint64_t size)
+{
+	for (uint64_t i = 0; i < size; i++)
+		__atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+}
+
 static int copy_to_guest(struct hv_domain *domain, uint64_t gpa, const void *buffer, uint64_t size,
 			 struct xm_error *err)
 {
@@ -48,7 +58,7 @@ static int copy_to_guest(struct hv_domain *domain, uint64_t gpa, const void *buf
 
 	if (rc)
 		return rc;
-	memcpy(host, buffer, size);
+	store(host, buffer, size);
 	hv_dma_end(domain, gpa, size, true);
 	return 0;
 }

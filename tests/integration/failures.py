@@ -169,7 +169,7 @@ class AfterCommit(Failure):
         first, second = self.hosts(faults=("migrate.commit.lost:skip", None))
         self.create(first)
         ident = first.start_migrate("web1", second, bandwidth=SLOW, max_downtime_ms=10000)
-        first.wait_state(ident, ("pre-copy",))
+        first.wait_sent(ident, 8 << 20)
         second.stop(signal.SIGKILL)
         first.wait_event("unresolved", "web1")
         self.assertEqual(first.domain("web1")["state"], "unresolved")
@@ -190,7 +190,7 @@ class Daemons(Failure):
                 self.create(first, memory=256)
                 ident = first.start_migrate("web1", second, bandwidth=SLOW,
                                             max_downtime_ms=20000)
-                first.wait_state(ident, ("pre-copy",))
+                first.wait_sent(ident, 8 << 20)
                 hosts[killed].stop(signal.SIGKILL)
                 hosts[killed].start()
                 case.check_moved(self, first.operation(ident))

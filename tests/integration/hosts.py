@@ -198,15 +198,23 @@ class Host:
             raise ApiError(0, operation["error"])
         return operation
 
-    def wait_state(self, ident, states, timeout=WAIT_S):
-        """Waits until an operation is in one of the states, or finished."""
+    def _wait_operation(self, ident, reached, timeout):
         after, deadline = 0, time.monotonic() + timeout
         while time.monotonic() < deadline:
             operation = self.api("GET", f"/v1/operations/{ident}?after={after}&wait_ms=5000")
-            if operation["state"] in states or operation["finished"]:
+            if reached(operation) or operation["finished"]:
                 return operation
             after = operation["sequence"]
-        raise TimeoutError(f"operation {ident} did not reach {states}")
+        raise TimeoutError(f"operation {ident} did not come so far: {operation}")
+
+    def wait_state(self, ident, states, timeout=WAIT_S):
+        """Waits until an operation is in one of the states, or finished."""
+        return self._wait_operation(ident, lambda now: now["state"] in states, timeout)
+
+    def wait_sent(self, ident, size, timeout=WAIT_S):
+        """Waits until a migration has sent so many bytes, so that all its channels are in use."""
+        return self._wait_operation(
+            ident, lambda now: now["progress"]["wire_bytes"] >= size, timeout)
 
     def events(self, what=None):
         events = self.api("GET", "/v1/events?after=0&wait_ms=0")["events"]
