@@ -12,10 +12,13 @@
 #include "common/bitmap.h"
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/pace.h"
 #include "hypervisor/kvm_internal.h"
 
 #define ALIGNMENT      (1ull << 21)  /* of mappings, so that the kernel may use 2 MiB pages */
 #define POPULATE_BYTES (64ull << 20) /* by one system call; EAGAIN and signals cost no more */
+
+#define RELEASE_BYTES (512u << 10) /* between two rests */
 
 #define PAGEMAP_PRESENT (1ull << 63)
 #define PAGEMAP_SWAPPED (1ull << 62)
@@ -195,11 +198,35 @@ int kvm_memory_create(struct kvm_domain *domain, struct xm_error *err)
 	return rc ? rc : create_slots(domain, err);
 }
 
+/*
+ * Gives a region's pages back piece by piece: a gibibyte at once keeps a CPU busy for a tenth of a second, and some
+ * other domain's vCPU may be waiting for it.
+ */
+static void release_pages(const struct hv_region *region)
+{
+	struct xm_pace pace;
+
+	xm_pace_start(&pace);
+	for (uint64_t at = 0; at < region->size; at += RELEASE_BYTES) {
+		off_t data = lseek(region->fd, (off_t)at, SEEK_DATA);
+
+		if (data < 0)
+			break; /* nothing but holes from here on */
+		at = (uint64_t)data & ~(uint64_t)(RELEASE_BYTES - 1);
+		fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+			  RELEASE_BYTES);
+		xm_pace(&pace);
+	}
+	xm_pace_finish(&pace);
+}
+
 void kvm_memory_destroy(struct kvm_domain *domain)
 {
 	for (unsigned i = 0; i < domain->base.region_count; i++) {
 		struct hv_region *region = &domain->base.regions[i];
 
+		if (region->host && region->page_shift == HV_PAGE_SHIFT)
+			release_pages(region);
 		if (region->host)
 			munmap(region->host, region->size);
 		if (region->fd >= 0)

@@ -27,6 +27,7 @@
 #include "migrate/policy.h"
 #include "migrate/sample.h"
 #include "migrate/sections.h"
+#include "common/pace.h"
 #include "migrate/table.h"
 #include "transport/transport.h"
 
@@ -58,7 +59,7 @@ struct mig_source_worker {
 	unsigned channel;
 	pthread_t thread;
 	bool started;
-	_Atomic pid_t thread_id; /* 0 before it runs */
+	struct xm_pace *pace; /* its thread's, while that runs a round; NULL: nobody rests */
 
 	/* The batch that is being put together. */
 	uint32_t object;
@@ -153,6 +154,7 @@ struct mig_source {
 	/* Atomics: */
 	_Atomic uint64_t cursor; /* next block that nobody has claimed */
 	_Atomic bool stopping;	 /* workers leave their round at the next block */
+	_Atomic bool hurried;	 /* the guest is about to stand still: nobody rests */
 	_Atomic uint64_t bytes_max;
 	_Atomic uint64_t sent_pages, zero_pages, skipped_pages, sent_payload;
 	_Atomic uint64_t round_pages_left;
@@ -171,6 +173,8 @@ int mig_source_negotiate(struct mig_source *source, struct xm_error *err);
 int mig_worker_init(struct mig_source_worker *worker, struct mig_source *source, unsigned channel,
 		    struct xm_error *err);
 void mig_worker_finish(struct mig_source_worker *worker);
+/* Between two pieces of bulk work: lets the guest have its CPU, until the pause. */
+void mig_worker_rest(struct mig_source_worker *worker);
 uint64_t mig_worker_memory(const struct mig_source_worker *worker);
 int mig_workers_start(struct mig_source *source, struct xm_error *err);
 void mig_workers_stop(struct mig_source *source); /* after tp_shutdown() unless all are parked */

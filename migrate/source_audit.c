@@ -33,19 +33,22 @@ static int audit_block(struct mig_source *source, uint64_t block, uint64_t *ret_
 
 int mig_source_audit(struct mig_source *source, uint64_t *ret_pages, struct xm_error *err)
 {
+	struct xm_pace pace;
 	uint64_t wrong = 0;
-
+	int rc = 0;
 	bool frozen = source->state == MIG_COMMITTED || source->state == MIG_UNRESOLVED;
 
 	if (!frozen || source->config.keep_running)
 		return xm_fail(err, XM_KIND_CONFLICT, -EINVAL,
 			       "only a domain that has moved away holds still for an audit");
-	for (uint64_t block = 0; block < mig_layout_blocks(&source->layout); block++) {
-		int rc = audit_block(source, block, &wrong, err);
-
-		if (rc)
-			return rc;
+	xm_pace_start(&pace);
+	for (uint64_t block = 0; block < mig_layout_blocks(&source->layout) && rc == 0; block++) {
+		rc = audit_block(source, block, &wrong, err);
+		xm_pace(&pace);
 	}
+	xm_pace_finish(&pace);
+	if (rc)
+		return rc;
 	*ret_pages = wrong;
 	if (wrong)
 		return xm_fail(

@@ -153,8 +153,10 @@ int mig_batch_flush(struct mig_source_worker *worker, struct xm_error *err)
 
 	if (worker->zstd)
 		rc = end_plain(worker, err);
-	if (rc == 0 && worker->page_count)
+	if (rc == 0 && worker->page_count) {
 		rc = submit(worker, err);
+		mig_worker_rest(worker);
+	}
 	return rc;
 }
 

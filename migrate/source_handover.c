@@ -141,8 +141,7 @@ int mig_source_stop_and_copy(struct mig_source *source, struct xm_error *err)
 	uint64_t paused_at, saved_at;
 	int rc = 0;
 
-	for (unsigned i = 0; i < source->channels; i++)
-		mig_priority_hurry(atomic_load(&source->workers[i].thread_id));
+	atomic_store(&source->hurried, true);
 	if (!source->was_paused)
 		rc = mig_source_pause(source, err);
 	else

@@ -56,6 +56,12 @@ void mig_worker_finish(struct mig_source_worker *worker)
 	memset(worker, 0, sizeof(*worker));
 }
 
+void mig_worker_rest(struct mig_source_worker *worker)
+{
+	if (worker->pace && !atomic_load_explicit(&worker->source->hurried, memory_order_relaxed))
+		xm_pace(worker->pace);
+}
+
 uint64_t mig_worker_memory(const struct mig_source_worker *worker)
 {
 	uint64_t bytes = PF_RUNS_MAX * sizeof(*worker->runs) +
@@ -256,6 +262,7 @@ int mig_worker_run_round(struct mig_source_worker *worker, struct xm_error *err)
 			rc = send_stretch(worker, &claim, err);
 		else
 			rc = send_pending(worker, claim.first, err);
+		mig_worker_rest(worker);
 	}
 	if (rc == 0)
 		rc = mig_batch_flush(worker, err);
@@ -295,10 +302,18 @@ static void round_done(struct mig_source_worker *worker, int rc)
 static void *worker_thread(void *argument)
 {
 	struct mig_source_worker *worker = argument;
+	struct xm_pace pace;
 
-	atomic_store(&worker->thread_id, mig_priority_lower());
-	while (await_round(worker))
-		round_done(worker, mig_worker_run_round(worker, &worker->error));
+	xm_pace_start(&pace);
+	while (await_round(worker)) {
+		int rc;
+
+		worker->pace = &pace;
+		rc = mig_worker_run_round(worker, &worker->error);
+		worker->pace = NULL;
+		round_done(worker, rc);
+	}
+	xm_pace_finish(&pace);
 	pthread_mutex_lock(&worker->source->lock);
 	worker->source->cpu_ns += mig_own_cpu_ns();
 	pthread_mutex_unlock(&worker->source->lock);

@@ -27,6 +27,7 @@
 #include "migrate/control.h"
 #include "migrate/layout.h"
 #include "migrate/migrate.h"
+#include "common/pace.h"
 #include "migrate/sections.h"
 #include "migrate/table.h"
 #include "transport/transport.h"
@@ -47,7 +48,7 @@ struct mig_target_worker {
 	unsigned channel;
 	pthread_t thread;
 	bool started;
-	_Atomic pid_t thread_id; /* 0 before it runs */
+	struct xm_pace pace;
 	struct pf_run *runs;	 /* PF_RUNS_MAX */
 	struct iovec *parts;	 /* PF_RUNS_MAX */
 	uint64_t *hashes;	 /* of the batch; grows to PF_BATCH_PAGES_MAX */
@@ -63,17 +64,11 @@ struct mig_target_worker {
 	uint64_t memory;
 };
 
-enum mig_block_state {
-	MIG_BLOCK_UNTOUCHED = 0,
-	MIG_BLOCK_CLAIMED = 1, /* somebody populates it, or did */
-};
-
 struct mig_populate {
 	pthread_t thread;
 	bool started;
 	struct pf_extent *extents; /* taken over from STATIC */
 	uint32_t count;
-	_Atomic uint8_t *blocks; /* enum mig_block_state by block of the row */
 	_Atomic bool stop;
 };
 
@@ -114,6 +109,7 @@ struct mig_target {
 	uint64_t cpu_ns;	 /* of threads that ended */
 
 	_Atomic uint64_t received_pages, zero_pages;
+	_Atomic bool hurried; /* the last round is near: nobody rests */
 };
 
 /* target.c */
@@ -135,10 +131,13 @@ uint64_t mig_target_cpu_ns(struct mig_target *target);
 int mig_target_apply(struct mig_target_worker *worker, const struct pf_header *header,
 		     const void *body, struct xm_error *err);
 
+/* target_worker.c: between two pieces of bulk work; the source's guest may share our CPUs. */
+void mig_target_rest(struct mig_target *target, struct xm_pace *pace);
+
 /* target_populate.c */
 int mig_populate_start(struct mig_target *target, struct pf_static *announced,
 		       struct xm_error *err);
-/* Makes sure that a run's memory is populated, unless somebody is at it already. */
+/* Makes sure that a run's memory is populated. */
 int mig_populate_run(struct mig_target *target, uint32_t object, uint64_t first, uint64_t count,
 		     struct xm_error *err);
 void mig_populate_stop(struct mig_target *target);

@@ -102,8 +102,7 @@ static void hurry_if_near(struct mig_target *target, const struct pf_seal *seal)
 {
 	if (seal->pages > NEAR_PAGES)
 		return;
-	for (unsigned i = 0; i < target->hello.channels; i++)
-		mig_priority_hurry(atomic_load(&target->workers[i].thread_id));
+	atomic_store(&target->hurried, true);
 }
 
 static int send_sealed(struct mig_target *target, uint32_t round, struct xm_error *err)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * First touch of memory is the slowest part of receiving it. One thread populates ahead, block by block, what the source
- * said it has populated itself, in the order in which it will come; a worker whose pages arrive first populates them
- * itself, in one call, which is much cheaper than a fault a page. Where both meet, faults settle it.
+ * First touch of memory is the slowest part of receiving it. One thread populates ahead what the source said it has
+ * populated itself, in the order in which it will come; a worker whose pages arrive first populates them itself, in one
+ * call, which is much cheaper than a fault a page, and cheap where the memory is there.
  */
 #include "migrate/target.h"
 
@@ -13,38 +13,21 @@
 
 /* Runs shorter than this fault for themselves. */
 #define POPULATE_PAGES_MIN 16
+/* What is populated between two rests. */
+#define POPULATE_PAGES_STEP 64
 
-static bool claim(struct mig_target *target, uint64_t block)
+static void populate_extent(struct mig_target *target, const struct pf_extent *extent,
+			    struct xm_pace *pace)
 {
-	_Atomic uint8_t *state = &target->populate.blocks[block];
-	uint8_t untouched = MIG_BLOCK_UNTOUCHED;
-
-	if (atomic_load_explicit(state, memory_order_relaxed) != MIG_BLOCK_UNTOUCHED)
-		return false;
-	return atomic_compare_exchange_strong(state, &untouched, MIG_BLOCK_CLAIMED);
-}
-
-/* The part of [first, first + count) that lies in the block of its first page. */
-static uint64_t in_block(uint64_t first, uint64_t count)
-{
-	uint64_t room = MIG_BLOCK_PAGES - first % MIG_BLOCK_PAGES;
-
-	return count < room ? count : room;
-}
-
-static void populate_extent(struct mig_target *target, const struct pf_extent *extent)
-{
-	uint64_t row_first = target->layout.spans[extent->object].first;
 	uint64_t page = extent->first;
 	uint64_t left = extent->count;
 
 	while (left && !atomic_load_explicit(&target->populate.stop, memory_order_relaxed)) {
-		uint64_t step = in_block(page, left);
+		uint64_t step = left < POPULATE_PAGES_STEP ? left : POPULATE_PAGES_STEP;
 
 		/* A failure here shows again, with an error that counts, when the pages come. */
-		if (step >= POPULATE_PAGES_MIN &&
-		    claim(target, (row_first + page) / MIG_BLOCK_PAGES))
-			hv_memory_populate(target->domain, extent->object, page, step, NULL);
+		hv_memory_populate(target->domain, extent->object, page, step, NULL);
+		mig_target_rest(target, pace);
 		page += step;
 		left -= step;
 	}
@@ -53,10 +36,12 @@ static void populate_extent(struct mig_target *target, const struct pf_extent *e
 static void *populate_thread(void *argument)
 {
 	struct mig_target *target = argument;
+	struct xm_pace pace;
 
-	mig_priority_lower();
+	xm_pace_start(&pace);
 	for (uint32_t i = 0; i < target->populate.count; i++)
-		populate_extent(target, &target->populate.extents[i]);
+		populate_extent(target, &target->populate.extents[i], &pace);
+	xm_pace_finish(&pace);
 	pthread_mutex_lock(&target->lock);
 	target->cpu_ns += mig_own_cpu_ns();
 	pthread_mutex_unlock(&target->lock);
@@ -89,9 +74,6 @@ int mig_populate_start(struct mig_target *target, struct pf_static *announced, s
 	rc = check_extents(target, announced, err);
 	if (rc)
 		return rc;
-	populate->blocks = calloc(mig_layout_blocks(&target->layout), 1);
-	if (!populate->blocks)
-		return xm_fail(err, XM_KIND_HOST, -ENOMEM, "no memory to keep track of blocks");
 	populate->extents = announced->extents;
 	populate->count = announced->extent_count;
 	announced->extents = NULL;
@@ -104,20 +86,9 @@ int mig_populate_start(struct mig_target *target, struct pf_static *announced, s
 int mig_populate_run(struct mig_target *target, uint32_t object, uint64_t first, uint64_t count,
 		     struct xm_error *err)
 {
-	uint64_t row_first = target->layout.spans[object].first;
-	int rc = 0;
-
 	if (count < POPULATE_PAGES_MIN)
 		return 0;
-	while (count && rc == 0) {
-		uint64_t step = in_block(first, count);
-
-		if (claim(target, (row_first + first) / MIG_BLOCK_PAGES))
-			rc = hv_memory_populate(target->domain, object, first, step, err);
-		first += step;
-		count -= step;
-	}
-	return rc;
+	return hv_memory_populate(target->domain, object, first, count, err);
 }
 
 void mig_populate_stop(struct mig_target *target)
@@ -131,7 +102,5 @@ void mig_populate_stop(struct mig_target *target)
 void mig_populate_finish(struct mig_target *target)
 {
 	free(target->populate.extents);
-	free((void *)target->populate.blocks);
 	target->populate.extents = NULL;
-	target->populate.blocks = NULL;
 }

@@ -74,16 +74,24 @@ static bool is_ours_to_tell(struct mig_target_worker *worker, int rc, const stru
 	return err->kind != XM_KIND_NETWORK;
 }
 
+void mig_target_rest(struct mig_target *target, struct xm_pace *pace)
+{
+	if (!atomic_load_explicit(&target->hurried, memory_order_relaxed))
+		xm_pace(pace);
+}
+
 static void *worker_thread(void *argument)
 {
 	struct mig_target_worker *worker = argument;
 	struct xm_error err = XM_ERROR_INIT;
 	int rc;
 
-	atomic_store(&worker->thread_id, mig_priority_lower());
+	xm_pace_start(&worker->pace);
 	do {
 		rc = receive_batch(worker, &err);
+		mig_target_rest(worker->target, &worker->pace);
 	} while (rc == 0);
+	xm_pace_finish(&worker->pace);
 	if (is_ours_to_tell(worker, rc, &err))
 		mig_target_fail(worker->target, &err);
 	return NULL;

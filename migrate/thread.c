@@ -9,9 +9,10 @@
 
 #include "common/clock.h"
 #include "common/error.h"
+#include "common/pace.h"
 
-#define COORDINATOR_NICE (-5)
-#define BULK_NICE	 5
+#define COORDINATOR_NICE     (-5)
+#define COORDINATOR_SLICE_NS 100000u
 
 int mig_thread_start(pthread_t *ret_thread, void *(*run)(void *), void *argument, const char *name,
 		     struct xm_error *err)
@@ -38,27 +39,13 @@ int mig_priority_raise(void)
 	/* Best effort, as the header says: EACCES and EPERM leave the thread as it is. */
 	if (earlier > COORDINATOR_NICE)
 		setpriority(PRIO_PROCESS, (id_t)gettid(), COORDINATOR_NICE);
+	xm_sched_slice(COORDINATOR_SLICE_NS);
 	return earlier;
 }
 
 void mig_priority_restore(int earlier)
 {
 	setpriority(PRIO_PROCESS, (id_t)gettid(), earlier);
-}
-
-pid_t mig_priority_lower(void)
-{
-	pid_t thread = gettid();
-
-	if (setpriority(PRIO_PROCESS, (id_t)thread, COORDINATOR_NICE) == 0)
-		setpriority(PRIO_PROCESS, (id_t)thread, BULK_NICE);
-	return thread;
-}
-
-void mig_priority_hurry(pid_t thread)
-{
-	if (thread)
-		setpriority(PRIO_PROCESS, (id_t)thread, COORDINATOR_NICE);
 }
 
 static uint64_t clock_ns(clockid_t clock)
