@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define XM_PACE_BURST_NS 300000u /* well below a tick, well above the cost of a switch */
-#define XM_PACE_REST_NS	 150000u
+#define XM_PACE_REST_NS	 100000u
 
 struct xm_pace {
 	uint64_t rested_ns; /* the thread's CPU time at its last rest */
