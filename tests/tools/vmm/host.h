@@ -18,7 +18,7 @@
 #include "tests/test.h"
 #include "tools/lib/registry.h"
 
-#define TEST_VMMS_MAX 8
+#define TEST_VMMS_MAX 64
 
 struct test_host {
 	char *folder;  /* run_dir and state_dir in one */
