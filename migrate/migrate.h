@@ -11,7 +11,8 @@
  * Exactly one owner: before COMMIT is sent any failure ends with the domain running at the source
  * (ABORTED) and the target's half destroyed. After COMMIT was sent the source never runs the domain again
  * by itself: it learns COMMITTED, or it ends in UNRESOLVED with the domain paused, until its owner has
- * asked the target's host (mig_query()) and resumes or destroys it.
+ * asked the target's host (mig_query()) and resumes or destroys it. An ABORT from the target is such an answer, too:
+ * a target sends it only when it has given up for good.
  *
  * With a session that cannot answer (a file), the target's answers are not waited for and the
  * story ends with END on stable storage: state COMMITTED means "saved".
