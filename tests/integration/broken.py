@@ -23,8 +23,7 @@ class BrokenEngine(unittest.TestCase):
                 first.migrate("web1", second)
             except ApiError as error:
                 self.assertEqual(error.kind, "data")
-                if second.domains().get("web1", {}).get("state") == "running":
-                    self.assertGreater(second.ask("web1", "verify")["errors"], 0)
+                if "web1" not in first.domains():
                     return "audit"
                 case.check_domain(self, first, "web1")
                 return "digest"
