@@ -94,7 +94,7 @@ struct mig_pause {
 	uint64_t transfer_ns; /* from there to PREPARED, less load_ns */
 	uint64_t load_ns;     /* target: state loaded */
 	uint64_t commit_ns;   /* PREPARED received to COMMITTED received, less resume_ns */
-	uint64_t resume_ns;   /* target: COMMIT received to vCPUs started */
+	uint64_t resume_ns;   /* target: COMMIT received to vCPUs let go */
 	/*
 	 * From the last vCPU's exit to the vCPUs' start, less commit_ns: COMMIT's way to the target is in
 	 * it, which no single clock can measure. A lower bound of what the guest saw; total_ns is an upper one.

@@ -326,9 +326,10 @@ int mig_target_hand_over(struct mig_target *target, struct xm_error *err)
 		rc = take_over(target, err);
 	if (rc)
 		return rc;
+	/* Before, not after: a vCPU may run long before the thread that let it go is back. */
+	target->pause.resume_ns = xm_now_ns() - commit_at;
 	resume(target);
 	target->pause.load_ns = target->load_ns;
-	target->pause.resume_ns = xm_now_ns() - commit_at;
 	if (target->answers)
 		tell_committed(target);
 	mig_target_enter(target, MIG_COMMITTED, NULL);

@@ -159,7 +159,7 @@ struct pf_commit {
 
 struct pf_committed {
 	uint64_t epoch;
-	uint64_t resume_ns; /* from COMMIT's arrival to the vCPUs' start */
+	uint64_t resume_ns; /* from COMMIT's arrival until the vCPUs are let go */
 	uint64_t cpu_ns;    /* CPU time of the target's engine so far */
 };
 
